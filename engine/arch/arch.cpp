@@ -1,0 +1,177 @@
+#include "engine/arch/arch.h"
+
+#include <bit>
+#include <cstdio>
+#include <cstring>
+
+namespace onepass {
+
+using kernels::Layout;
+
+namespace {
+
+constexpr SlotSpec kSlots[] = {
+    {Slot::embed_token, "embed.token.w", Role::table, Scope::model, Dim::V, Dim::D},
+    {Slot::embed_position, "embed.position.w", Role::table, Scope::model, Dim::P, Dim::D},
+    {Slot::embed_type, "embed.type.w", Role::table, Scope::model, Dim::S, Dim::D},
+    {Slot::embed_norm_w, "embed.norm.w", Role::vector, Scope::model, Dim::one, Dim::D},
+    {Slot::embed_norm_b, "embed.norm.b", Role::vector, Scope::model, Dim::one, Dim::D},
+    {Slot::attn_qkv_w, "layers.{i}.attn.qkv.w", Role::matrix, Scope::layer, Dim::QKV, Dim::D},
+    {Slot::attn_qkv_b, "layers.{i}.attn.qkv.b", Role::vector, Scope::layer, Dim::one, Dim::QKV},
+    {Slot::attn_out_w, "layers.{i}.attn.out.w", Role::matrix, Scope::layer, Dim::D, Dim::HE},
+    {Slot::attn_out_b, "layers.{i}.attn.out.b", Role::vector, Scope::layer, Dim::one, Dim::D},
+    {Slot::attn_norm_w, "layers.{i}.attn.norm.w", Role::vector, Scope::layer, Dim::one, Dim::D},
+    {Slot::attn_norm_b, "layers.{i}.attn.norm.b", Role::vector, Scope::layer, Dim::one, Dim::D},
+    {Slot::ffn_up_w, "layers.{i}.ffn.up.w", Role::matrix, Scope::layer, Dim::F, Dim::D},
+    {Slot::ffn_up_b, "layers.{i}.ffn.up.b", Role::vector, Scope::layer, Dim::one, Dim::F},
+    {Slot::ffn_down_w, "layers.{i}.ffn.down.w", Role::matrix, Scope::layer, Dim::D, Dim::F},
+    {Slot::ffn_down_b, "layers.{i}.ffn.down.b", Role::vector, Scope::layer, Dim::one, Dim::D},
+    {Slot::ffn_norm_w, "layers.{i}.ffn.norm.w", Role::vector, Scope::layer, Dim::one, Dim::D},
+    {Slot::ffn_norm_b, "layers.{i}.ffn.norm.b", Role::vector, Scope::layer, Dim::one, Dim::D},
+    {Slot::pooler_w, "pooler.w", Role::matrix, Scope::model, Dim::D, Dim::D},
+    {Slot::pooler_b, "pooler.b", Role::vector, Scope::model, Dim::one, Dim::D},
+    {Slot::head_w, "heads.{i}.w", Role::matrix, Scope::head, Dim::C, Dim::D},
+    {Slot::head_b, "heads.{i}.b", Role::vector, Scope::head, Dim::one, Dim::C},
+};
+static_assert(sizeof(kSlots) / sizeof(kSlots[0]) == slot_count);
+static_assert([] {
+  for (size_t i = 0; i < slot_count; ++i) {
+    if (kSlots[i].slot != static_cast<Slot>(i)) return false;
+  }
+  return true;
+}());
+
+#define ONEPASS_INTEGER_FIELD(key, name, member, max)                                           \
+  {                                                                                             \
+    key, name, false, [](const Config& c) noexcept { return static_cast<uint64_t>(c.member); }, \
+        [](Config& c, uint64_t v) noexcept { c.member = static_cast<decltype(c.member)>(v); }, max \
+  }
+
+// Keys are stable; ranges of ten leave room beside relatives.
+constexpr ConfigField kFields[] = {
+    ONEPASS_INTEGER_FIELD(1, "norm", arch.norm, 1),
+    ONEPASS_INTEGER_FIELD(2, "norm_place", arch.norm_place, 1),
+    ONEPASS_INTEGER_FIELD(3, "position", arch.position, 1),
+    ONEPASS_INTEGER_FIELD(4, "position_first", arch.position_first, max_text_tokens),
+    ONEPASS_INTEGER_FIELD(5, "segment_types", arch.segment_types, 65536),
+    ONEPASS_INTEGER_FIELD(6, "mask", arch.mask, 1),
+    ONEPASS_INTEGER_FIELD(7, "ffn", arch.ffn, 1),
+    ONEPASS_INTEGER_FIELD(8, "act", arch.act, kernels::act_count - 1),
+    ONEPASS_INTEGER_FIELD(9, "embed_norm", arch.embed_norm, 1),
+    ONEPASS_INTEGER_FIELD(10, "biases", arch.biases, 1),
+    ONEPASS_INTEGER_FIELD(11, "pool", arch.pool, 2),
+    ONEPASS_INTEGER_FIELD(12, "pooler", arch.pooler, 1),
+    ONEPASS_INTEGER_FIELD(13, "pooler_act", arch.pooler_act, kernels::act_count - 1),
+    ONEPASS_INTEGER_FIELD(40, "layers", layers, max_layers),
+    ONEPASS_INTEGER_FIELD(41, "width", width, max_width),
+    ONEPASS_INTEGER_FIELD(42, "heads", heads, max_width),
+    ONEPASS_INTEGER_FIELD(43, "kv_heads", kv_heads, max_width),
+    ONEPASS_INTEGER_FIELD(44, "head_width", head_width, kernels::max_head_width),
+    ONEPASS_INTEGER_FIELD(45, "ffn_width", ffn_width, max_width),
+    ONEPASS_INTEGER_FIELD(46, "vocab", vocab, 1u << 20),
+    ONEPASS_INTEGER_FIELD(47, "positions", positions, 2u * max_text_tokens),
+    ONEPASS_INTEGER_FIELD(48, "max_tokens", max_tokens, max_text_tokens),
+    {49, "norm_eps", true, [](const Config& c) noexcept { return std::bit_cast<uint64_t>(c.norm_eps); },
+     [](Config& c, uint64_t v) noexcept { c.norm_eps = std::bit_cast<double>(v); }, 0},
+};
+#undef ONEPASS_INTEGER_FIELD
+
+}  // namespace
+
+std::span<const ConfigField> config_fields() noexcept { return kFields; }
+
+std::span<const SlotSpec> slot_specs() noexcept { return kSlots; }
+
+bool layout_fits(Role role, Layout layout) noexcept {
+  switch (role) {
+    case Role::vector: return layout == Layout::f32_rows;
+    case Role::table: return layout == Layout::f32_rows || layout == Layout::f16_rows || layout == Layout::i8_rows;
+    case Role::matrix: return layout == Layout::f32_n16 || layout == Layout::f16_n16 || layout == Layout::i8_n32k4;
+  }
+  return false;
+}
+
+bool slot_present(Slot slot, const Config& config) noexcept {
+  const ArchSpec& arch = config.arch;
+  switch (slot) {
+    case Slot::embed_token:
+    case Slot::attn_qkv_w:
+    case Slot::attn_out_w:
+    case Slot::attn_norm_w:
+    case Slot::ffn_up_w:
+    case Slot::ffn_down_w:
+    case Slot::ffn_norm_w:
+    case Slot::head_w: return true;
+    case Slot::embed_position: return arch.position == Position::learned;
+    case Slot::embed_type: return arch.segment_types != 0;
+    case Slot::embed_norm_w: return arch.embed_norm != 0;
+    case Slot::embed_norm_b: return arch.embed_norm != 0 && arch.biases != 0;
+    case Slot::attn_qkv_b:
+    case Slot::attn_out_b:
+    case Slot::attn_norm_b:
+    case Slot::ffn_up_b:
+    case Slot::ffn_down_b:
+    case Slot::ffn_norm_b:
+    case Slot::head_b: return arch.biases != 0;
+    case Slot::pooler_w: return arch.pooler != 0;
+    case Slot::pooler_b: return arch.pooler != 0 && arch.biases != 0;
+  }
+  return false;
+}
+
+uint64_t dim_value(Dim dim, const Config& c, uint32_t classes) noexcept {
+  switch (dim) {
+    case Dim::one: return 1;
+    case Dim::D: return c.width;
+    case Dim::HE: return uint64_t{c.heads} * c.head_width;
+    case Dim::QKV: return (uint64_t{c.heads} + 2 * uint64_t{c.kv_heads}) * c.head_width;
+    case Dim::F: return c.ffn_width;
+    case Dim::V: return c.vocab;
+    case Dim::P: return c.positions;
+    case Dim::S: return c.arch.segment_types;
+    case Dim::C: return classes;
+  }
+  return 0;
+}
+
+void write_tensor_name(const char* pattern, uint32_t index, char (&out)[max_tensor_name]) noexcept {
+  const char* hole = std::strstr(pattern, "{i}");
+  if (hole == nullptr) {
+    std::snprintf(out, sizeof(out), "%s", pattern);
+  } else {
+    std::snprintf(out, sizeof(out), "%.*s%u%s", static_cast<int>(hole - pattern), pattern, index, hole + 3);
+  }
+}
+
+Status validate(const Config& c) noexcept {
+  const auto fail = [](const char* name, const char* why) {
+    return make_error(Code::bad_value, Error::no_offset, name, "%s", why);
+  };
+  const ArchSpec& a = c.arch;
+  if (a.norm != Norm::layer_norm) return fail("norm", "the file names no normalisation");
+  if (a.norm_place != NormPlace::post) return fail("norm_place", "the file names no place of the normalisation");
+  if (a.mask != Mask::bidirectional) return fail("mask", "the file names no attention mask");
+  if (a.ffn != Ffn::mlp) return fail("ffn", "the file names no kind of feed-forward block");
+  if (a.pool != Pool::first_token && a.pool != Pool::mean) return fail("pool", "the file names no pooling rule");
+  if (a.pooler == 0 && a.pooler_act != Act::none) return fail("pooler_act", "set without a pooler");
+  if (c.layers < 1 || c.layers > max_layers) return fail("layers", "must be 1 to 256");
+  if (c.width < 1 || c.width > max_width) return fail("width", "must be 1 to 65,536");
+  if (c.heads < 1 || c.head_width < 1) return fail("heads", "the number of heads and their width must be at least 1");
+  if (c.head_width > kernels::max_head_width) return fail("head_width", "must be at most 256");
+  if (uint64_t{c.heads} * c.head_width > max_width) return fail("heads", "heads x head_width must be at most 65,536");
+  if (c.kv_heads < 1 || c.heads % c.kv_heads != 0) return fail("kv_heads", "must divide the number of heads");
+  if (c.ffn_width < 1 || c.ffn_width > max_width) return fail("ffn_width", "must be 1 to 65,536");
+  if (c.vocab < 1 || c.vocab > (1u << 20)) return fail("vocab", "must be 1 to 1,048,576");
+  if (c.max_tokens < 1 || c.max_tokens > max_text_tokens) return fail("max_tokens", "must be 1 to 1,048,576");
+  if (a.position == Position::learned) {
+    if (uint64_t{c.max_tokens} + a.position_first > c.positions) {
+      return fail("positions", "the position table is shorter than max_tokens");
+    }
+  } else if (c.positions != 0 || a.position_first != 0) {
+    return fail("positions", "set without learned positions");
+  }
+  if (!(c.norm_eps > 0 && c.norm_eps < 1)) return fail("norm_eps", "must lie between 0 and 1");
+  return {};
+}
+
+}  // namespace onepass

@@ -1,0 +1,178 @@
+// ArchSpec and Config: a transformer as data. Blocks switch on these enums and never ask for a
+// model's name; a family (models/) is one constant ArchSpec and a map of tensor names.
+//
+// Axes: D width, H heads, G kv heads, E head width, F ffn width, L layers, V vocabulary,
+//       P positions, S segment types, C classes of a head.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <span>
+
+#include "engine/core/result.h"
+#include "kernels/attention_f32.h"
+#include "kernels/elementwise.h"
+#include "kernels/layouts.h"
+
+namespace onepass {
+
+using kernels::Act;
+
+// Enumerator numbers are stored in model files: append only.
+enum class Norm : uint32_t { layer_norm = 1 };
+enum class NormPlace : uint32_t { post = 1 };  // x = norm(x + f(x))
+enum class Position : uint32_t { none = 0, learned = 1 };
+enum class Mask : uint32_t { bidirectional = 1 };
+enum class Ffn : uint32_t { mlp = 1 };  // down(act(up(x)))
+enum class Pool : uint32_t { first_token = 1, mean = 2 };
+
+struct ArchSpec {
+  Norm norm{};
+  NormPlace norm_place{};
+  Position position{};
+  uint32_t position_first = 0;  // row of the position table that the first token reads
+  uint32_t segment_types = 0;   // rows of the segment table; 0: none. One text reads row 0.
+  Mask mask{};
+  Ffn ffn{};
+  Act act{};                    // inside the ffn
+  uint32_t embed_norm = 0;      // 1: a norm after the embeddings
+  uint32_t biases = 0;          // 1: every product adds a bias, every norm has one
+  Pool pool{};
+  uint32_t pooler = 0;          // 1: pooled = pooler_act(W pooled + b) before the heads
+  Act pooler_act{};
+};
+
+struct Config {
+  ArchSpec arch;
+  uint32_t layers = 0;      // L
+  uint32_t width = 0;       // D
+  uint32_t heads = 0;       // H
+  uint32_t kv_heads = 0;    // G; H % G == 0
+  uint32_t head_width = 0;  // E
+  uint32_t ffn_width = 0;   // F
+  uint32_t vocab = 0;       // V, rows of the token table
+  uint32_t positions = 0;   // P, rows of the position table; 0 where Position::none
+  uint32_t max_tokens = 0;  // longest text, template tokens included
+  double norm_eps = 0;
+};
+
+// Limits of rule G11 and of the arena; checked by validate().
+constexpr uint32_t max_layers = 256;
+constexpr uint32_t max_width = 65536;
+constexpr uint32_t max_classes = 65536;
+constexpr uint32_t max_model_heads = 64;
+constexpr uint32_t max_text_tokens = 1u << 20;
+
+// Every relation between the numbers that the forward pass relies on.
+Status validate(const Config& config) noexcept;
+
+// One field of Config as a file stores it. Fields equal to 0 are not stored.
+struct ConfigField {
+  uint32_t key;      // stable number
+  const char* name;  // as in docs/format.md and `onepass inspect`
+  bool real;         // a double, else a u32 (enumerations included)
+  uint64_t (*get)(const Config&) noexcept;        // bits of the double, or the integer
+  void (*set)(Config&, uint64_t bits) noexcept;
+  uint64_t max;      // largest integer accepted
+};
+// Ascending by key.
+std::span<const ConfigField> config_fields() noexcept;
+
+// What a tensor is for, which decides the layouts it may have.
+enum class Role : uint8_t {
+  vector,  // f32_rows, N = 1
+  table,   // f32_rows, f16_rows, i8_rows: rows read one at a time
+  matrix,  // f32_n16, f16_n16, i8_n32k4: a product's weights [N,K]
+};
+bool layout_fits(Role role, kernels::Layout layout) noexcept;
+
+enum class Scope : uint8_t { model, layer, head };
+
+// Every tensor that a model can have. Order is the order in a file.
+enum class Slot : uint8_t {
+  embed_token,
+  embed_position,
+  embed_type,
+  embed_norm_w,
+  embed_norm_b,
+  attn_qkv_w,  // rows of Q, then K, then V
+  attn_qkv_b,
+  attn_out_w,
+  attn_out_b,
+  attn_norm_w,  // after the attention's residual sum
+  attn_norm_b,
+  ffn_up_w,
+  ffn_up_b,
+  ffn_down_w,
+  ffn_down_b,
+  ffn_norm_w,
+  ffn_norm_b,
+  pooler_w,
+  pooler_b,
+  head_w,
+  head_b,
+};
+constexpr size_t slot_count = static_cast<size_t>(Slot::head_b) + 1;
+
+enum class Dim : uint8_t { one, D, HE, QKV, F, V, P, S, C };
+
+struct SlotSpec {
+  Slot slot;
+  const char* name;  // "{i}" stands for the layer or head number
+  Role role;
+  Scope scope;
+  Dim n, k;
+};
+std::span<const SlotSpec> slot_specs() noexcept;  // indexed by Slot
+bool slot_present(Slot slot, const Config& config) noexcept;
+
+// The value of a dimension; `classes` is C.
+uint64_t dim_value(Dim dim, const Config& config, uint32_t classes) noexcept;
+
+constexpr size_t max_tensor_name = 64;
+
+// One tensor that a model of this config has.
+struct TensorNeed {
+  const SlotSpec* spec;
+  uint32_t index;  // layer or head number, 0 for Scope::model
+  uint64_t n, k;
+  char name[max_tensor_name];
+};
+
+// Calls f(const TensorNeed&) -> Status for every tensor of the model, in file order, and stops at the
+// first failure. `classes[h]` is C of head h.
+template <class F>
+Status for_each_tensor(const Config& config, std::span<const uint32_t> classes, F&& f) noexcept;
+
+// "{i}" in `pattern` replaced by the number.
+void write_tensor_name(const char* pattern, uint32_t index, char (&out)[max_tensor_name]) noexcept;
+
+template <class F>
+Status for_each_tensor(const Config& config, std::span<const uint32_t> classes, F&& f) noexcept {
+  const auto specs = slot_specs();
+  for (size_t begin = 0; begin < specs.size();) {
+    const Scope scope = specs[begin].scope;
+    size_t end = begin;
+    while (end < specs.size() && specs[end].scope == scope) ++end;
+    const uint32_t copies = scope == Scope::model   ? 1
+                            : scope == Scope::layer ? config.layers
+                                                    : static_cast<uint32_t>(classes.size());
+    for (uint32_t index = 0; index < copies; ++index) {
+      for (size_t s = begin; s < end; ++s) {
+        if (!slot_present(specs[s].slot, config)) continue;
+        TensorNeed need;
+        need.spec = &specs[s];
+        need.index = index;
+        const uint32_t c = scope == Scope::head ? classes[index] : 0;
+        need.n = dim_value(specs[s].n, config, c);
+        need.k = dim_value(specs[s].k, config, c);
+        write_tensor_name(specs[s].name, index, need.name);
+        ONEPASS_TRY(f(need));
+      }
+    }
+    begin = end;
+  }
+  return {};
+}
+
+}  // namespace onepass

@@ -1,0 +1,16 @@
+// What a head's numbers mean.
+#pragma once
+
+#include <cstdint>
+
+namespace onepass {
+
+// Stable numbers: they are stored in model files.
+enum class HeadKind : uint32_t {
+  single_label = 1,  // softmax over the labels, one wins
+  multi_label = 2,   // a sigmoid a label, each against its own threshold
+  regression = 3,    // the numbers themselves, clamped to a range
+};
+constexpr uint32_t head_kind_count = 3;
+
+}  // namespace onepass

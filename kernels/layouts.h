@@ -1,0 +1,86 @@
+// Layouts: how a tensor lies in memory and, byte for byte, in a file. Numbered entries, appended
+// to and never changed: a file names the number, and the loader maps the bytes. docs/layouts.md
+// has the diagrams.
+//
+// Axes      A matrix is [N,K]: N output channels (or table rows), K inputs (or row width).
+// Units     Sizes and offsets in bytes; N and K count elements.
+// Alignment Every layout assumes that its first byte is 64-byte aligned.
+#pragma once
+
+#include <stddef.h>
+#include <stdint.h>
+
+namespace onepass::kernels {
+
+enum class Layout : uint32_t {
+  none = 0,
+  // f32, row-major [N,K]: vectors (N = 1) and small heads.
+  f32_rows = 1,
+  // Embedding tables: row n is read alone. f16 is IEEE binary16.
+  f16_rows = 2,
+  // s8 codes [N,K], zero padding to 64 bytes, then f32 scale[N]: value = code * scale[n].
+  i8_rows = 3,
+  // Matmul panels of 16 channels: [ceil(N/16)][K][16], channels beyond N are zero.
+  f32_n16 = 4,
+  f16_n16 = 5,
+  // Matmul panels of 32 channels by 4 inputs, u8 = code + 128, codes -127..127:
+  // [ceil(N/32)][ceil(K/4)][32][4], padding is 128 (code 0); then f32 scale[ceil(N/32)*32], which is
+  // 1 in the padding. The codes fill a multiple of 128 bytes, so the scales are aligned.
+  i8_n32k4 = 6,
+};
+
+constexpr uint32_t layout_count = 7;
+
+enum class Dtype : uint32_t { none = 0, f32 = 1, f16 = 2, i8 = 3 };
+
+// Largest K of an integer product: 127 * 255 * K stays below 2^31.
+constexpr size_t max_int8_k = 65536;
+
+constexpr size_t round_up(size_t n, size_t multiple) { return (n + multiple - 1) / multiple * multiple; }
+
+constexpr Dtype dtype_of(Layout layout) {
+  switch (layout) {
+    case Layout::f32_rows:
+    case Layout::f32_n16: return Dtype::f32;
+    case Layout::f16_rows:
+    case Layout::f16_n16: return Dtype::f16;
+    case Layout::i8_rows:
+    case Layout::i8_n32k4: return Dtype::i8;
+    case Layout::none: break;
+  }
+  return Dtype::none;
+}
+
+// Bytes from the start of the tensor to its scales (layouts that have them), 0 for the others.
+constexpr size_t scale_offset(Layout layout, size_t n, size_t k) {
+  switch (layout) {
+    case Layout::i8_rows: return round_up(n * k, 64);
+    case Layout::i8_n32k4: return round_up(n, 32) * round_up(k, 4);
+    default: return 0;
+  }
+}
+
+constexpr size_t scale_count(Layout layout, size_t n) {
+  switch (layout) {
+    case Layout::i8_rows: return n;
+    case Layout::i8_n32k4: return round_up(n, 32);
+    default: return 0;
+  }
+}
+
+// Size of the whole tensor. Requires n and k small enough not to overflow (a loader checks
+// n, k < 2^31 and n * k <= 2^36 first).
+constexpr size_t packed_bytes(Layout layout, size_t n, size_t k) {
+  switch (layout) {
+    case Layout::f32_rows: return n * k * 4;
+    case Layout::f16_rows: return n * k * 2;
+    case Layout::f32_n16: return round_up(n, 16) * k * 4;
+    case Layout::f16_n16: return round_up(n, 16) * k * 2;
+    case Layout::i8_rows:
+    case Layout::i8_n32k4: return scale_offset(layout, n, k) + scale_count(layout, n) * 4;
+    case Layout::none: break;
+  }
+  return 0;
+}
+
+}  // namespace onepass::kernels
