@@ -19,7 +19,7 @@ constexpr const char* kIndexFile = "model.safetensors.index.json";
 constexpr size_t kMaxIndexBytes = size_t{64} << 20;
 constexpr size_t kBlockBytes = size_t{1} << 20;
 
-bool exists(const std::filesystem::path& path) {
+bool is_there(const std::filesystem::path& path) {
   std::error_code problem;
   return std::filesystem::exists(path, problem);
 }
@@ -114,8 +114,8 @@ Status Checkpoint::add_file(const std::filesystem::path& path, std::string name,
 Result<Checkpoint> Checkpoint::open(const std::filesystem::path& folder) noexcept {
   try {
     Checkpoint checkpoint;
-    const bool single = exists(folder / kSingleFile);
-    const bool sharded = exists(folder / kIndexFile);
+    const bool single = is_there(folder / kSingleFile);
+    const bool sharded = is_there(folder / kIndexFile);
     if (single && sharded) {
       return make_error(Code::not_canonical, Error::no_offset, folder.string(),
                         "holds both %s and %s; remove the one that is not meant", kSingleFile, kIndexFile);
