@@ -1,0 +1,88 @@
+// Blocks: the pieces of a transformer, each written once, on a range of rows (tokens) or of (text, head) pairs.
+// They switch on the enums of ArchSpec and neither allocate nor know about threads.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+#include "engine/arch/arch.h"
+#include "engine/runtime/weights.h"
+#include "kernels/table.h"
+
+namespace onepass {
+
+// Rows that a chain handles at a time: a multiple of every matmul tile's height, small enough for the
+// intermediate rows of a feed-forward block (chunk_rows x F floats) to stay in the L2 cache.
+constexpr size_t chunk_rows = 96;
+
+// Buffers of one thread slot.
+struct RowScratch {
+  float* wide;     // [chunk_rows, max(F, D)]
+  float* narrow;   // [chunk_rows, D]
+  int8_t* codes;   // [chunk_rows, codes_stride]
+  float* scales;   // [chunk_rows]
+  uint32_t* ids;   // [chunk_rows]
+  float* attention;  // attention_scratch_floats(longest, E)
+};
+
+struct Matrix {
+  float* data;
+  size_t stride;
+  float* row(size_t r) const noexcept { return data + r * stride; }
+};
+
+struct ConstMatrix {
+  const float* data;
+  size_t stride;
+  ConstMatrix(const float* d, size_t s) noexcept : data(d), stride(s) {}
+  ConstMatrix(const Matrix& m) noexcept : data(m.data), stride(m.stride) {}
+  const float* row(size_t r) const noexcept { return data + r * stride; }
+};
+
+// The input rows of a product, in the form that its weights need.
+struct LinearInput {
+  ConstMatrix x;
+  size_t rows;
+  const int8_t* codes;  // null for float weights
+  size_t codes_stride;
+  const float* scales;
+};
+
+// Codes a K-wide row takes in RowScratch::codes.
+size_t codes_stride(size_t k) noexcept;
+
+// Quantises the rows once, for every product that reads them. rows <= chunk_rows.
+LinearInput prepare_input(const kernels::KernelTable& kernels, const Linear& linear, ConstMatrix x, size_t rows,
+                          const RowScratch& scratch) noexcept;
+// out = x W^T + bias for the channels [n_begin, n_end); n_begin is a multiple of 32.
+void linear_channels(const kernels::KernelTable& kernels, const Linear& linear, const LinearInput& input, Matrix out,
+                     size_t n_begin, size_t n_end) noexcept;
+// prepare_input and all channels.
+void linear_rows(const kernels::KernelTable& kernels, const Linear& linear, ConstMatrix x, size_t rows, Matrix out,
+                 const RowScratch& scratch) noexcept;
+
+// Token, segment and position rows, summed and normalised. rows <= chunk_rows.
+void embed_rows(const Config& config, const Weights& weights, const kernels::KernelTable& kernels, const uint32_t* ids,
+                const uint32_t* positions, size_t rows, Matrix out, const RowScratch& scratch) noexcept;
+
+// Softmax attention of one head of one text: q_count queries against kv_count keys and values.
+void attention_head(const Config& config, const kernels::KernelTable& kernels, size_t head, ConstMatrix q,
+                    size_t q_count, ConstMatrix k, ConstMatrix v, size_t kv_count, Matrix out,
+                    const RowScratch& scratch) noexcept;
+
+// x = norm(x + W attn); x = norm(x + ffn(x)). rows <= chunk_rows.
+void layer_tail_rows(const Config& config, const LayerWeights& layer, const kernels::KernelTable& kernels,
+                     ConstMatrix attn, size_t rows, Matrix x, const RowScratch& scratch) noexcept;
+
+// One row from the rows of one text.
+void pool_text(Pool pool, ConstMatrix x, size_t rows, size_t width, float* out) noexcept;
+
+// What the heads read: act(W pooled + b), in scratch, where the architecture has a pooler; else the pooled rows
+// themselves. rows <= chunk_rows.
+ConstMatrix pooler_rows(const Config& config, const Weights& weights, const kernels::KernelTable& kernels, size_t rows,
+                        ConstMatrix pooled, const RowScratch& scratch) noexcept;
+// The logits of every head, side by side. rows <= chunk_rows.
+void head_rows(const Weights& weights, const kernels::KernelTable& kernels, size_t rows, ConstMatrix pooled,
+               Matrix logits, const RowScratch& scratch) noexcept;
+
+}  // namespace onepass

@@ -1,0 +1,182 @@
+/* Onepass: one forward pass of a small transformer, on the device. The C API (C99).
+ *
+ * A model is immutable and may be used by any number of threads at a time; a session is used by one thread at a time
+ * and owns every buffer of its passes. No function prints, exits, throws, or keeps a pointer to the caller's memory
+ * beyond the call, unless it says so. Every struct that the caller fills begins with its own size, so that a program
+ * built against an older header keeps working: set it by ONEPASS_INIT, then change fields.
+ *
+ * Memory: strings that come from a model are pointer and length, not NUL-terminated, and live as long as the model.
+ * Failures: a function that can fail returns a status, and fills *error where error is not NULL.
+ */
+#ifndef ONEPASS_ONEPASS_H
+#define ONEPASS_ONEPASS_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#define ONEPASS_ABI_VERSION 1
+
+/* Zeroes a struct and sets its size: onepass_session_options o = ONEPASS_INIT(onepass_session_options); */
+#if defined(__cplusplus)
+template <class T>
+constexpr T onepass_init() {
+  T value{};
+  value.struct_size = sizeof(T);
+  return value;
+}
+#define ONEPASS_INIT(type) onepass_init<type>()
+extern "C" {
+#else
+#define ONEPASS_INIT(type) ((type){.struct_size = sizeof(type)})
+#endif
+
+typedef struct onepass_model onepass_model;
+typedef struct onepass_session onepass_session;
+
+/* 0 is success. The numbers are stable; onepass_status_name gives the name, docs/errors.md the list. */
+typedef uint32_t onepass_status;
+#define ONEPASS_OK 0u
+
+typedef struct onepass_string {
+  const char* data;
+  size_t size;
+} onepass_string;
+
+typedef struct onepass_error {
+  size_t struct_size;
+  onepass_status status;
+  uint64_t offset;   /* byte offset in the input, UINT64_MAX where none is known */
+  char where[96];    /* file, section, tensor or key */
+  char message[256]; /* why, and what to do */
+} onepass_error;
+
+/* ---- Library ---- */
+
+uint32_t onepass_abi_version(void);
+const char* onepass_version(void); /* "0.1.0" */
+const char* onepass_status_name(onepass_status status);
+
+/* Instruction-set levels: "scalar", "avx2", "avxvnni", "avx512", "avx512vnni", "neon", "dotprod", "i8mm". */
+const char* onepass_best_isa(void);
+int onepass_isa_available(const char* isa);
+
+/* ---- Model ---- */
+
+typedef struct onepass_model_options {
+  size_t struct_size;
+  int copy;        /* 0: map the file, which must then not change while the model is open; 1: read it into memory */
+  int skip_verify; /* 1: do not check hashes and scan weights (milliseconds); the rest is checked always */
+  /* Where not NULL: the SHA-256 (root hash) that the file must have, 32 bytes. */
+  const uint8_t* expected_hash;
+} onepass_model_options;
+
+/* options may be NULL. */
+onepass_status onepass_model_open(const char* path, const onepass_model_options* options, onepass_model** model,
+                                  onepass_error* error);
+/* `data` is 64-byte aligned and outlives the model, unless options->copy is set. */
+onepass_status onepass_model_open_memory(const void* data, size_t size, const onepass_model_options* options,
+                                         onepass_model** model, onepass_error* error);
+/* Requires that every session of the model is closed. NULL is allowed. */
+void onepass_model_close(onepass_model* model);
+
+typedef struct onepass_model_info {
+  size_t struct_size;
+  onepass_string family, model_id, model_version, licence, source_hash, quantisation;
+  uint8_t root_hash[32]; /* the model's identity */
+  uint64_t file_size;
+  uint32_t max_tokens;
+  uint32_t head_count;
+  uint32_t class_count; /* over all heads */
+} onepass_model_info;
+onepass_status onepass_model_get_info(const onepass_model* model, onepass_model_info* info);
+
+typedef enum onepass_head_kind {
+  ONEPASS_SINGLE_LABEL = 1,
+  ONEPASS_MULTI_LABEL = 2,
+  ONEPASS_REGRESSION = 3
+} onepass_head_kind;
+
+typedef struct onepass_head_info {
+  size_t struct_size;
+  onepass_string name;
+  onepass_head_kind kind;
+  uint32_t class_count;
+  uint32_t first_class; /* of this head among the class_count of the model: where its scores begin */
+  float temperature;
+  float range_low, range_high; /* regression */
+} onepass_head_info;
+onepass_status onepass_model_get_head(const onepass_model* model, uint32_t head, onepass_head_info* info);
+/* Label of class c of a head, and the threshold of its score (0 where the head's kind has none). Empty when out of range. */
+onepass_string onepass_model_label(const onepass_model* model, uint32_t head, uint32_t c);
+float onepass_model_threshold(const onepass_model* model, uint32_t head, uint32_t c);
+
+/* Re-hashes the file and runs the self-test vectors that it carries on the level `isa` (NULL: the best). */
+onepass_status onepass_model_verify(const onepass_model* model, const char* isa, onepass_error* error);
+
+/* ---- Session ---- */
+
+/* Runs task(argument, i) for every i in [0, count), each once, and returns when all are done. */
+typedef void (*onepass_executor_fn)(void* context, size_t count, void (*task)(void* argument, size_t index),
+                                    void* argument);
+
+typedef struct onepass_session_options {
+  size_t struct_size;
+  uint32_t threads; /* 0 or 1: the calling thread alone */
+  const char* isa;  /* NULL: the best that the machine has; else exactly this one */
+  /* NULL: the library's own threads (OpenMP, where it was built with it). */
+  onepass_executor_fn executor;
+  void* executor_context;
+  uint32_t tokens_per_pass; /* 0: 1024. More is faster for many texts, and costs memory. */
+} onepass_session_options;
+
+/* options may be NULL. `model` must outlive the session. */
+onepass_status onepass_session_open(const onepass_model* model, const onepass_session_options* options,
+                                    onepass_session** session, onepass_error* error);
+void onepass_session_close(onepass_session* session);
+const char* onepass_session_isa(const onepass_session* session);
+
+typedef enum onepass_on_long { ONEPASS_LONG_TRUNCATE = 0, ONEPASS_LONG_ERROR = 1 } onepass_on_long;
+
+typedef struct onepass_classify_options {
+  size_t struct_size;
+  onepass_on_long on_long; /* what happens to a text of more than max_tokens tokens */
+  uint32_t max_tokens;     /* 0: the model's */
+} onepass_classify_options;
+
+typedef struct onepass_result {
+  uint32_t tokens;    /* read, the template's included */
+  uint32_t truncated; /* 1: the text was longer */
+  float confidence;   /* highest score of the first label head; 1 where there is none */
+} onepass_result;
+
+/* Classifies `count` texts, each any bytes. results [count]; scores [count * class_count]: probabilities of label
+ * heads, values of regression heads, at onepass_head_info.first_class; logits likewise, or NULL. options may be NULL. */
+onepass_status onepass_classify(onepass_session* session, const onepass_string* texts, size_t count,
+                                const onepass_classify_options* options, onepass_result* results, float* scores,
+                                float* logits, onepass_error* error);
+
+/* 1 where label c of the head applies, given all the scores of one text. */
+int onepass_label_applies(const onepass_model* model, uint32_t head, uint32_t c, const float* scores);
+
+/* Logits of texts given as token ids: text b is ids[starts[b] .. starts[b+1]). starts [count + 1]; logits
+ * [count * class_count]. */
+onepass_status onepass_run_ids(onepass_session* session, const uint32_t* ids, const uint32_t* starts, size_t count,
+                               float* logits, onepass_error* error);
+
+typedef struct onepass_token {
+  uint32_t id;
+  uint32_t begin, end; /* bytes of the text; both 0 for the template's tokens */
+} onepass_token;
+
+/* The tokens of one text as onepass_classify feeds them. Writes at most `capacity` and sets *count to how many there
+ * are: buffer_too_small when more. */
+onepass_status onepass_tokenize(onepass_session* session, onepass_string text, const onepass_classify_options* options,
+                                onepass_token* tokens, size_t capacity, size_t* count, onepass_error* error);
+/* The piece of an id; empty when out of range. */
+onepass_string onepass_piece(const onepass_model* model, uint32_t id);
+
+#if defined(__cplusplus)
+}
+#endif
+
+#endif

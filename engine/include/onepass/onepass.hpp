@@ -1,0 +1,264 @@
+// Onepass for C++20: the C API (onepass.h) with owners, spans and values. Header only.
+//
+//   auto model = onepass::Model::open("emotion.onepass").value();
+//   auto session = onepass::Session::open(model).value();
+//   for (const onepass::Label& label : session.classify("thank you!").value().labels("emotion")) ...
+#pragma once
+
+#include <onepass/onepass.h>
+
+#include <cstdint>
+#include <cstdlib>
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <variant>
+#include <vector>
+
+#if defined(__cpp_exceptions)
+#include <stdexcept>
+#endif
+
+namespace onepass {
+
+// What went wrong, where, and what to do.
+struct Failure {
+  onepass_status status = ONEPASS_OK;
+  uint64_t offset = UINT64_MAX;
+  std::string where;
+  std::string message;
+
+  // One line: "<status>: <where>: <message>".
+  std::string text() const {
+    return std::string(onepass_status_name(status)) + (where.empty() ? "" : ": " + where) + ": " + message;
+  }
+};
+
+// A value or a Failure. value() of a failure throws std::runtime_error, or aborts where exceptions are off.
+template <class T>
+class Expected {
+ public:
+  Expected(T value) : state_(std::in_place_index<0>, std::move(value)) {}
+  Expected(Failure failure) : state_(std::in_place_index<1>, std::move(failure)) {}
+
+  bool has_value() const noexcept { return state_.index() == 0; }
+  explicit operator bool() const noexcept { return has_value(); }
+  T& value() & { return check(), *std::get_if<0>(&state_); }
+  T&& value() && { return check(), std::move(*std::get_if<0>(&state_)); }
+  T& operator*() & { return *std::get_if<0>(&state_); }
+  T* operator->() { return std::get_if<0>(&state_); }
+  const Failure& error() const { return *std::get_if<1>(&state_); }
+
+ private:
+  void check() const {
+    if (has_value()) return;
+#if defined(__cpp_exceptions)
+    throw std::runtime_error("onepass: " + error().text());
+#else
+    std::abort();
+#endif
+  }
+  std::variant<T, Failure> state_;
+};
+
+namespace detail {
+
+inline std::string_view view(onepass_string s) { return {s.data, s.size}; }
+
+inline Failure failure(const onepass_error& e) { return {e.status, e.offset, e.where, e.message}; }
+
+struct CloseModel {
+  void operator()(onepass_model* m) const { onepass_model_close(m); }
+};
+struct CloseSession {
+  void operator()(onepass_session* s) const { onepass_session_close(s); }
+};
+
+}  // namespace detail
+
+struct Head {
+  std::string_view name;
+  onepass_head_kind kind;
+  uint32_t index;
+  uint32_t first_class;
+  std::vector<std::string_view> labels;
+  std::vector<float> thresholds;  // of multi-label heads
+  float temperature;
+  float range_low, range_high;
+};
+
+// An opened model; copies share it, and threads may.
+class Model {
+ public:
+  static Expected<Model> open(const std::string& path, onepass_model_options options = ONEPASS_INIT(onepass_model_options)) {
+    onepass_error error = ONEPASS_INIT(onepass_error);
+    onepass_model* raw = nullptr;
+    if (onepass_model_open(path.c_str(), &options, &raw, &error) != ONEPASS_OK) return detail::failure(error);
+    return Model(raw);
+  }
+  static Expected<Model> from_memory(std::span<const std::byte> bytes,
+                                     onepass_model_options options = ONEPASS_INIT(onepass_model_options)) {
+    onepass_error error = ONEPASS_INIT(onepass_error);
+    onepass_model* raw = nullptr;
+    if (onepass_model_open_memory(bytes.data(), bytes.size(), &options, &raw, &error) != ONEPASS_OK) {
+      return detail::failure(error);
+    }
+    return Model(raw);
+  }
+
+  const onepass_model_info& info() const noexcept { return state_->info; }
+  std::span<const Head> heads() const noexcept { return state_->heads; }
+  std::optional<Failure> verify(const char* isa = nullptr) const {
+    onepass_error error = ONEPASS_INIT(onepass_error);
+    if (onepass_model_verify(get(), isa, &error) != ONEPASS_OK) return detail::failure(error);
+    return std::nullopt;
+  }
+  std::string_view piece(uint32_t id) const { return detail::view(onepass_piece(get(), id)); }
+  const onepass_model* get() const noexcept { return state_->raw.get(); }
+
+ private:
+  struct State {
+    std::unique_ptr<onepass_model, detail::CloseModel> raw;
+    onepass_model_info info;
+    std::vector<Head> heads;
+  };
+  explicit Model(onepass_model* raw) {
+    State state{std::unique_ptr<onepass_model, detail::CloseModel>(raw), ONEPASS_INIT(onepass_model_info), {}};
+    onepass_model_get_info(raw, &state.info);
+    for (uint32_t h = 0; h < state.info.head_count; ++h) {
+      onepass_head_info i = ONEPASS_INIT(onepass_head_info);
+      onepass_model_get_head(raw, h, &i);
+      Head head{detail::view(i.name), i.kind, h, i.first_class, {}, {}, i.temperature, i.range_low, i.range_high};
+      for (uint32_t c = 0; c < i.class_count; ++c) {
+        head.labels.push_back(detail::view(onepass_model_label(raw, h, c)));
+        if (i.kind == ONEPASS_MULTI_LABEL) head.thresholds.push_back(onepass_model_threshold(raw, h, c));
+      }
+      state.heads.push_back(std::move(head));
+    }
+    state_ = std::make_shared<const State>(std::move(state));
+  }
+  std::shared_ptr<const State> state_;
+};
+
+// A label (or, for regression, a dimension) with its score (or value).
+struct Label {
+  std::string_view name;
+  float score;
+  bool applies;
+};
+
+// What one text expresses. Shares the model, so its names stay valid.
+class Classification {
+ public:
+  Classification(Model model, onepass_result result, std::vector<float> scores, std::vector<float> logits)
+      : model_(std::move(model)), result_(result), scores_(std::move(scores)), logits_(std::move(logits)) {}
+
+  uint32_t tokens() const noexcept { return result_.tokens; }
+  bool truncated() const noexcept { return result_.truncated != 0; }
+  float confidence() const noexcept { return result_.confidence; }
+  std::span<const float> scores() const noexcept { return scores_; }  // all heads, in order
+  std::span<const float> logits() const noexcept { return logits_; }
+  const Model& model() const noexcept { return model_; }
+
+  // Every label of a head with its score, in the model's order; empty when there is no such head.
+  std::vector<Label> scores(std::string_view head_name) const {
+    std::vector<Label> out;
+    for (const Head& head : model_.heads()) {
+      if (head.name != head_name) continue;
+      for (uint32_t c = 0; c < head.labels.size(); ++c) {
+        out.push_back({head.labels[c], scores_[head.first_class + c],
+                       onepass_label_applies(model_.get(), head.index, c, scores_.data()) != 0});
+      }
+    }
+    return out;
+  }
+  // The labels of a head that apply.
+  std::vector<Label> labels(std::string_view head_name) const {
+    std::vector<Label> out;
+    for (const Label& label : scores(head_name)) {
+      if (label.applies) out.push_back(label);
+    }
+    return out;
+  }
+
+ private:
+  Model model_;
+  onepass_result result_;
+  std::vector<float> scores_, logits_;
+};
+
+// One thread's way through a model.
+class Session {
+ public:
+  static Expected<Session> open(const Model& model,
+                                onepass_session_options options = ONEPASS_INIT(onepass_session_options)) {
+    onepass_error error = ONEPASS_INIT(onepass_error);
+    onepass_session* raw = nullptr;
+    if (onepass_session_open(model.get(), &options, &raw, &error) != ONEPASS_OK) return detail::failure(error);
+    return Session(model, raw);
+  }
+
+  Expected<Classification> classify(std::string_view text,
+                                    onepass_classify_options options = ONEPASS_INIT(onepass_classify_options)) {
+    auto all = classify(std::span(&text, 1), options);
+    if (!all) return all.error();
+    return std::move(all->front());
+  }
+  Expected<std::vector<Classification>> classify(
+      std::span<const std::string_view> texts,
+      onepass_classify_options options = ONEPASS_INIT(onepass_classify_options)) {
+    const size_t classes = model_.info().class_count;
+    std::vector<onepass_string> in;
+    for (const std::string_view t : texts) in.push_back({t.data(), t.size()});
+    std::vector<onepass_result> results(texts.size());
+    std::vector<float> scores(texts.size() * classes), logits(texts.size() * classes);
+    onepass_error error = ONEPASS_INIT(onepass_error);
+    if (onepass_classify(raw_.get(), in.data(), in.size(), &options, results.data(), scores.data(), logits.data(),
+                         &error) != ONEPASS_OK) {
+      return detail::failure(error);
+    }
+    std::vector<Classification> out;
+    for (size_t b = 0; b < texts.size(); ++b) {
+      const auto part = [&](const std::vector<float>& v) {
+        const auto begin = v.begin() + static_cast<std::ptrdiff_t>(b * classes);
+        return std::vector<float>(begin, begin + static_cast<std::ptrdiff_t>(classes));
+      };
+      out.emplace_back(model_, results[b], part(scores), part(logits));
+    }
+    return out;
+  }
+  // Logits [texts, class_count] of texts given as ids: text b is ids[starts[b] .. starts[b+1]).
+  Expected<std::vector<float>> run_ids(std::span<const uint32_t> ids, std::span<const uint32_t> starts) {
+    const size_t count = starts.empty() ? 0 : starts.size() - 1;
+    std::vector<float> logits(count * model_.info().class_count);
+    onepass_error error = ONEPASS_INIT(onepass_error);
+    if (onepass_run_ids(raw_.get(), ids.data(), starts.data(), count, logits.data(), &error) != ONEPASS_OK) {
+      return detail::failure(error);
+    }
+    return logits;
+  }
+  Expected<std::vector<onepass_token>> tokenize(
+      std::string_view text, onepass_classify_options options = ONEPASS_INIT(onepass_classify_options)) {
+    std::vector<onepass_token> tokens(model_.info().max_tokens);
+    size_t count = 0;
+    onepass_error error = ONEPASS_INIT(onepass_error);
+    if (onepass_tokenize(raw_.get(), {text.data(), text.size()}, &options, tokens.data(), tokens.size(), &count,
+                         &error) != ONEPASS_OK) {
+      return detail::failure(error);
+    }
+    tokens.resize(count);
+    return tokens;
+  }
+  const char* isa() const noexcept { return onepass_session_isa(raw_.get()); }
+  const Model& model() const noexcept { return model_; }
+
+ private:
+  Session(Model model, onepass_session* raw) : model_(std::move(model)), raw_(raw) {}
+  Model model_;
+  std::unique_ptr<onepass_session, detail::CloseSession> raw_;
+};
+
+}  // namespace onepass

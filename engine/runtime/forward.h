@@ -1,0 +1,48 @@
+// forward: one prefill pass over a packed batch, from token ids to the logits of every head.
+//
+// Texts lie one behind the other without padding: T tokens in all, text b has tokens [starts[b], starts[b+1]).
+// A text's logits depend on its ids and the model alone: not on its neighbours, the threads or the kernels' level.
+//
+// How it runs. Everything but attention works on rows (tokens) independently, so a layer has two parallel sections:
+// attention over (text, head) pairs, and a chain over rows (output product, norm, feed-forward, norm, and the next
+// layer's Q, K, V), each thread taking its rows in chunks so that the wide intermediate rows stay in the L2 cache.
+// In the last layer, where only one token a text is pooled, only K and V are computed for the others.
+#pragma once
+
+#include <span>
+
+#include "engine/arch/arch.h"
+#include "engine/core/array.h"
+#include "engine/core/parallel.h"
+#include "engine/core/result.h"
+#include "engine/runtime/weights.h"
+#include "kernels/table.h"
+
+namespace onepass {
+
+struct Batch {
+  std::span<const uint32_t> ids;     // [T]
+  std::span<const uint32_t> starts;  // [B+1], starts[0] = 0, strictly ascending, starts[B] = T
+  size_t texts() const noexcept { return starts.size() - 1; }
+  size_t tokens() const noexcept { return ids.size(); }
+};
+
+// Called with the rows that each stage leaves behind, for tests that look for the first diverging layer:
+// "embed", "layers.0", ... as [rows, width]. The last stage may hold the pooled rows only.
+struct StageObserver {
+  void (*call)(void* context, const char* stage, const float* rows, size_t count, size_t width) = nullptr;
+  void* context = nullptr;
+};
+
+// Bytes of arena that a pass over T tokens, B texts of at most `longest` tokens, on `threads` slots needs.
+size_t forward_arena_bytes(const Config& config, size_t total_classes, size_t tokens, size_t texts, size_t longest,
+                           unsigned threads) noexcept;
+
+// logits [B, sum of C]. `arena` holds at least forward_arena_bytes, 64-byte aligned.
+// Requires ids < config.vocab and every text 1..max_tokens tokens (Session checks both).
+// Fails with non_finite_result when a logit is not finite.
+Status forward(const Config& config, const Weights& weights, const kernels::KernelTable& kernels,
+               const Executor& executor, const Batch& batch, std::span<uint8_t> arena, std::span<float> logits,
+               const StageObserver& observer = {}) noexcept;
+
+}  // namespace onepass

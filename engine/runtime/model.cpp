@@ -1,0 +1,20 @@
+#include "engine/runtime/model.h"
+
+namespace onepass {
+
+Result<Model> Model::open(const char* path, const OpenOptions& options) noexcept {
+  return from_file(ModelFile::open(path, options));
+}
+
+Result<Model> Model::from_memory(std::span<const uint8_t> bytes, const OpenOptions& options) noexcept {
+  return from_file(ModelFile::from_memory(bytes, options));
+}
+
+Result<Model> Model::from_file(Result<ModelFile> file) noexcept {
+  if (!file.ok()) return file.error();
+  ONEPASS_TRY_ASSIGN(weights, bind_weights(file.value()));
+  ONEPASS_TRY_ASSIGN(tokenizer, Tokenizer::parse(file.value().tokenizer_section(), file.value().config().vocab));
+  return Model(std::move(file.value()), std::move(weights), std::move(tokenizer));
+}
+
+}  // namespace onepass

@@ -1,0 +1,160 @@
+#include "engine/runtime/session.h"
+
+#include <algorithm>
+#include <cstring>
+
+#include "engine/runtime/decide.h"
+
+namespace onepass {
+
+namespace {
+
+Error no_memory(const char* what, size_t bytes) noexcept {
+  return make_error(Code::out_of_memory, Error::no_offset, what, "no memory for %zu bytes; use shorter texts or smaller batches",
+                    bytes);
+}
+
+}  // namespace
+
+Result<Session> Session::create(const Model& model, const SessionOptions& options) noexcept {
+  const kernels::KernelTable* table = kernels::kernel_table(options.isa);
+  if (table == nullptr) {
+    return make_error(Code::isa_unavailable, Error::no_offset, kernels::isa_name(options.isa),
+                      "this machine or build does not have this level; its best is %s",
+                      kernels::isa_name(kernels::best_isa()));
+  }
+  return Session(model, options, *table);
+}
+
+Status Session::encode(std::string_view text, const ClassifyOptions& options, Array<TokenSpan>* spans,
+                       TextResult& result) noexcept {
+  const size_t model_limit = model_->config().max_tokens;
+  const size_t limit = options.max_tokens == 0 ? model_limit : std::min(options.max_tokens, model_limit);
+  EncodeStats stats;
+  const size_t before = ids_.size();
+  ONEPASS_TRY(model_->tokenizer().encode(text, {.max_tokens = limit, .offsets = spans != nullptr}, encode_scratch_, ids_, spans, &stats));
+  result.tokens = static_cast<uint32_t>(ids_.size() - before);
+  result.truncated = stats.truncated;
+  if (stats.truncated && options.on_long == OnLong::error) {
+    return make_error(Code::text_too_long, stats.bytes_used, "text",
+                      "%zu tokens, and the limit is %zu: shorten the text, or allow it to be truncated",
+                      stats.total_tokens, limit);
+  }
+  if (result.tokens == 0) {
+    return make_error(Code::invalid_argument, Error::no_offset, "text",
+                      "the text has no tokens and the tokenizer's template adds none");
+  }
+  return {};
+}
+
+Status Session::classify(std::span<const std::string_view> texts, const ClassifyOptions& options,
+                         std::span<TextResult> results, std::span<float> logits, std::span<float> scores) noexcept {
+  const size_t classes = model_->total_classes();
+  if (results.size() < texts.size() || logits.size() < texts.size() * classes ||
+      (!scores.empty() && scores.size() < texts.size() * classes)) {
+    return make_error(Code::buffer_too_small, Error::no_offset, "results", "%zu texts need %zu floats of logits and of scores",
+                      texts.size(), texts.size() * classes);
+  }
+  for (size_t begin = 0; begin < texts.size();) {
+    ids_.clear();
+    starts_.clear();
+    if (!starts_.push_back(0)) return no_memory("texts", sizeof(uint32_t));
+    size_t end = begin;
+    // At least one text a pass; a text that would exceed the budget opens the next pass.
+    while (end < texts.size()) {
+      const size_t before = ids_.size();
+      ONEPASS_TRY(encode(texts[end], options, nullptr, results[end]));
+      if (end != begin && ids_.size() > options_.tokens_per_pass) {
+        if (!ids_.resize(before)) return no_memory("texts", before);
+        break;
+      }
+      if (!starts_.push_back(static_cast<uint32_t>(ids_.size()))) return no_memory("texts", starts_.size() * 4);
+      ++end;
+    }
+    ONEPASS_TRY(run_pass(ids_.span(), starts_.span(), logits.subspan(begin * classes, (end - begin) * classes), {}));
+    begin = end;
+  }
+  if (scores.empty()) return {};
+  const FpEnvironment guard;
+  for (size_t b = 0; b < texts.size(); ++b) {
+    size_t offset = b * classes;
+    results[b].confidence = 1;
+    bool first_label_head = true;
+    for (const HeadView& head : model_->heads()) {
+      const auto of_head = scores.subspan(offset, head.labels.size());
+      head_scores(head, logits.subspan(offset, head.labels.size()), of_head);
+      if (first_label_head && head.kind != HeadKind::regression) {
+        results[b].confidence = head_confidence(head, of_head);
+        first_label_head = false;
+      }
+      offset += head.labels.size();
+    }
+  }
+  return {};
+}
+
+Result<Session::Tokens> Session::tokenize(std::string_view text, const ClassifyOptions& options) noexcept {
+  ids_.clear();
+  spans_.clear();
+  TextResult result;
+  ONEPASS_TRY(encode(text, options, &spans_, result));
+  return Tokens{ids_.span(), spans_.span()};
+}
+
+Status Session::run_ids(std::span<const uint32_t> ids, std::span<const uint32_t> starts, std::span<float> logits,
+                        const StageObserver& observer) noexcept {
+  const Config& config = model_->config();
+  const auto fail = [](const char* why, size_t text) {
+    return make_error(Code::invalid_argument, Error::no_offset, "ids", "text %zu: %s", text, why);
+  };
+  if (starts.size() < 2 || starts.front() != 0 || starts.back() != ids.size()) {
+    return fail("the offsets must begin with 0 and end with the number of ids", 0);
+  }
+  for (size_t b = 0; b + 1 < starts.size(); ++b) {
+    if (starts[b + 1] <= starts[b]) return fail("it has no ids", b);
+    if (starts[b + 1] - starts[b] > config.max_tokens) return fail("it is longer than the model's max_tokens", b);
+  }
+  for (const uint32_t id : ids) {
+    if (id >= config.vocab) return fail("an id is outside the vocabulary", 0);
+  }
+  if (logits.size() < (starts.size() - 1) * model_->total_classes()) {
+    return make_error(Code::buffer_too_small, Error::no_offset, "logits", "%zu texts need %zu floats",
+                      starts.size() - 1, (starts.size() - 1) * model_->total_classes());
+  }
+  return run_pass(ids, starts, logits, observer);
+}
+
+Status Session::run_pass(std::span<const uint32_t> ids, std::span<const uint32_t> starts, std::span<float> logits,
+                         const StageObserver& observer) noexcept {
+  const Batch batch{ids, starts};
+  size_t longest = 0;
+  for (size_t b = 0; b < batch.texts(); ++b) longest = std::max<size_t>(longest, starts[b + 1] - starts[b]);
+  const size_t need = forward_arena_bytes(model_->config(), model_->total_classes(), batch.tokens(), batch.texts(),
+                                          longest, options_.executor.threads);
+  if (need > arena_.size()) {
+    arena_ = Array<uint8_t>();
+    if (!arena_.resize_uninitialized(need)) return no_memory("session", need);
+  }
+  return forward(model_->config(), model_->weights(), *kernels_, options_.executor, batch, arena_.span(), logits,
+                 observer);
+}
+
+Status run_self_tests(const Model& model, kernels::Isa isa) noexcept {
+  ONEPASS_TRY_ASSIGN(session, Session::create(model, {.isa = isa, .executor = {}}));
+  Array<float> logits;
+  if (!logits.resize(model.total_classes())) return no_memory("self_test", model.total_classes() * 4);
+  size_t line = 0;
+  for (const SelfTestView& test : model.file().self_tests()) {
+    const uint32_t starts[] = {0, static_cast<uint32_t>(test.ids.size())};
+    ONEPASS_TRY(session.run_ids(test.ids, starts, logits.span()));
+    if (std::memcmp(logits.data(), test.logits.data(), logits.size() * sizeof(float)) != 0) {
+      return make_error(Code::self_test_failed, Error::no_offset, "self_test",
+                        "line %zu gives other logits on %s than when the file was written", line,
+                        kernels::isa_name(isa));
+    }
+    ++line;
+  }
+  return {};
+}
+
+}  // namespace onepass

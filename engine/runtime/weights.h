@@ -1,0 +1,47 @@
+// Weights: the tensors of a ModelFile as the blocks use them.
+#pragma once
+
+#include "engine/arch/arch.h"
+#include "engine/core/array.h"
+#include "engine/core/result.h"
+#include "formats/onepass/model_file.h"
+#include "kernels/layouts.h"
+
+namespace onepass {
+
+// y = x W^T + bias.
+struct Linear {
+  const void* w = nullptr;
+  kernels::Layout layout{};
+  const float* bias = nullptr;
+  size_t n = 0, k = 0;
+};
+
+struct NormWeights {
+  const float* weight = nullptr;
+  const float* bias = nullptr;
+};
+
+struct Table {
+  const void* data = nullptr;
+  kernels::Layout layout{};
+  size_t n = 0;
+};
+
+struct LayerWeights {
+  Linear qkv, attn_out, ffn_up, ffn_down;
+  NormWeights attn_norm, ffn_norm;
+};
+
+struct Weights {
+  Table token, position, segment;
+  NormWeights embed_norm;
+  Linear pooler;
+  Array<LayerWeights> layers;
+  Array<Linear> heads;
+};
+
+// The file's tensors are complete (ModelFile checked them); the views point into it.
+Result<Weights> bind_weights(const ModelFile& file) noexcept;
+
+}  // namespace onepass
