@@ -41,12 +41,16 @@ constexpr size_t round_up(size_t n, size_t multiple) { return (n + multiple - 1)
 constexpr Dtype dtype_of(Layout layout) {
   switch (layout) {
     case Layout::f32_rows:
-    case Layout::f32_n16: return Dtype::f32;
+    case Layout::f32_n16:
+      return Dtype::f32;
     case Layout::f16_rows:
-    case Layout::f16_n16: return Dtype::f16;
+    case Layout::f16_n16:
+      return Dtype::f16;
     case Layout::i8_rows:
-    case Layout::i8_n32k4: return Dtype::i8;
-    case Layout::none: break;
+    case Layout::i8_n32k4:
+      return Dtype::i8;
+    case Layout::none:
+      break;
   }
   return Dtype::none;
 }
@@ -54,17 +58,23 @@ constexpr Dtype dtype_of(Layout layout) {
 // Bytes from the start of the tensor to its scales (layouts that have them), 0 for the others.
 constexpr size_t scale_offset(Layout layout, size_t n, size_t k) {
   switch (layout) {
-    case Layout::i8_rows: return round_up(n * k, 64);
-    case Layout::i8_n32k4: return round_up(n, 32) * round_up(k, 4);
-    default: return 0;
+    case Layout::i8_rows:
+      return round_up(n * k, 64);
+    case Layout::i8_n32k4:
+      return round_up(n, 32) * round_up(k, 4);
+    default:
+      return 0;
   }
 }
 
 constexpr size_t scale_count(Layout layout, size_t n) {
   switch (layout) {
-    case Layout::i8_rows: return n;
-    case Layout::i8_n32k4: return round_up(n, 32);
-    default: return 0;
+    case Layout::i8_rows:
+      return n;
+    case Layout::i8_n32k4:
+      return round_up(n, 32);
+    default:
+      return 0;
   }
 }
 
@@ -72,13 +82,19 @@ constexpr size_t scale_count(Layout layout, size_t n) {
 // n, k < 2^31 and n * k <= 2^36 first).
 constexpr size_t packed_bytes(Layout layout, size_t n, size_t k) {
   switch (layout) {
-    case Layout::f32_rows: return n * k * 4;
-    case Layout::f16_rows: return n * k * 2;
-    case Layout::f32_n16: return round_up(n, 16) * k * 4;
-    case Layout::f16_n16: return round_up(n, 16) * k * 2;
+    case Layout::f32_rows:
+      return n * k * 4;
+    case Layout::f16_rows:
+      return n * k * 2;
+    case Layout::f32_n16:
+      return round_up(n, 16) * k * 4;
+    case Layout::f16_n16:
+      return round_up(n, 16) * k * 2;
     case Layout::i8_rows:
-    case Layout::i8_n32k4: return scale_offset(layout, n, k) + scale_count(layout, n) * 4;
-    case Layout::none: break;
+    case Layout::i8_n32k4:
+      return scale_offset(layout, n, k) + scale_count(layout, n) * 4;
+    case Layout::none:
+      break;
   }
   return 0;
 }

@@ -14,7 +14,7 @@
 namespace onepass::kernels {
 
 struct MatmulF32 {
-  const float* a;     // [M,K]
+  const float* a;  // [M,K]
   size_t a_stride;
   const void* w;      // packed_bytes(layout, N, K)
   Layout layout;      // f32_n16 or f16_n16

@@ -16,7 +16,7 @@
 namespace onepass::kernels {
 
 struct MatmulI8 {
-  const int8_t* a;       // [M,K]
+  const int8_t* a;  // [M,K]
   size_t a_stride;
   const float* a_scale;  // [M], value = code * scale
   const void* w;         // packed_bytes(Layout::i8_n32k4, N, K)

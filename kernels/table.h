@@ -9,7 +9,12 @@
 
 namespace onepass::kernels {
 
-// A level includes the ones before it on its architecture; `scalar` is the reference.
+// What a level adds to the one that it stands on, whose kernels it uses where it has none of its own:
+//   scalar      the reference: plain C++, any machine
+//   avx2        scalar + AVX2, FMA, F16C         neon     scalar + Advanced SIMD (every arm64)
+//   avxvnni     avx2 + AVX-VNNI                  dotprod  neon + SDOT
+//   avx512      avx2 + AVX-512 F, BW, DQ, VL     i8mm     dotprod + SMMLA
+//   avx512vnni  avx512 + AVX-512 VNNI
 enum class Isa : uint8_t { scalar = 0, avx2, avxvnni, avx512, avx512vnni, neon, dotprod, i8mm };
 constexpr unsigned isa_count = 8;
 
@@ -32,8 +37,7 @@ bool isa_from_name(const char* name, Isa* isa) noexcept;
 bool isa_available(Isa isa) noexcept;
 // The highest available level.
 Isa best_isa() noexcept;
-// The table of a level; null where isa_available is false. A slot that a level does not improve
-// holds the kernel of the level below, so every slot is callable.
+// The table of a level; null where isa_available is false. Every slot is callable. Tables are constants.
 const KernelTable* kernel_table(Isa isa) noexcept;
 
 }  // namespace onepass::kernels
