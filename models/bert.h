@@ -1,0 +1,9 @@
+#pragma once
+
+#include "models/family.h"
+
+namespace onepass::models {
+
+extern const Family bert;
+
+}  // namespace onepass::models

@@ -1,0 +1,66 @@
+// Family: what the converter knows of one kind of checkpoint, as data. Adding a model is one file with one Family and
+// one row in registry.cpp; see docs/adding-a-model.md.
+#pragma once
+
+#include <cstdint>
+#include <span>
+#include <string_view>
+
+#include "engine/arch/arch.h"
+
+namespace onepass::models {
+
+// Where a tensor of ours comes from. Rows with the same slot are stacked along N, in order (Q, K, V).
+struct TensorSource {
+  Slot slot;
+  const char* source;  // name in the checkpoint, after the architecture's prefix; "{i}" is the layer
+  Dim n, k;            // shape there: [n,k]; [k] for a vector
+};
+
+// How the class that a checkpoint was saved from lays it out: the entry of config.json's "architectures".
+struct SourceClass {
+  const char* name;         // "BertForSequenceClassification"
+  const char* prefix;       // before every encoder tensor: "bert."
+  const char* head_weight;  // its own head; null: the heads are the folder's (onepass.json)
+  const char* head_bias;
+};
+
+// An integer of config.json.
+struct SizeKey {
+  const char* key;
+  uint32_t Config::*member;
+};
+
+// A key of config.json that, where present, must have this value (JSON text), since another means another architecture.
+struct FixedKey {
+  const char* key;
+  const char* value;
+};
+
+struct Family {
+  const char* name;        // also config.json's "model_type"
+  const char* oracle;      // pinned reference implementation
+  std::span<const SourceClass> classes;
+  ArchSpec arch;           // act, pool, segment_types and biases may be refined by config.json
+  const char* act_key;     // activation of the feed-forward block
+  const char* eps_key;
+  const char* segment_types_key;  // null: as in arch
+  const char* max_tokens_key;
+  std::span<const SizeKey> sizes;
+  std::span<const FixedKey> fixed;
+  std::span<const TensorSource> tensors;
+  // Tensors that checkpoints carry and a pass does not need.
+  std::span<const std::string_view> ignored;
+};
+
+// Every family, in the order of their names.
+std::span<const Family* const> families() noexcept;
+
+// The family and class of a name in "architectures"; null where there is none.
+struct FoundClass {
+  const Family* family = nullptr;
+  const SourceClass* source = nullptr;
+};
+FoundClass find_class(std::string_view architecture) noexcept;
+
+}  // namespace onepass::models

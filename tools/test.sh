@@ -1,0 +1,37 @@
+#!/usr/bin/env bash
+# Installs what is missing, builds everything, and passes every test. One argument: only that part
+# (release, clang, asan, tsan, arm64, package, style); none: all of them.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+. tools/lib/packages.sh
+
+ensure_packages "${build_packages[@]}" "${test_packages[@]}"
+export CTEST_PARALLEL_LEVEL=2
+
+preset() {
+  echo "== $1 =="
+  cmake --preset "$1" >"build/$1.log" 2>&1 && cmake --build --preset "$1" >>"build/$1.log" 2>&1 ||
+    { grep -E 'error|warning|FAILED|CMake Error' -A 3 "build/$1.log" | head -n 60; echo "onepass: build $1 failed: build/$1.log" >&2; return 1; }
+  ctest --preset "$1"
+}
+
+package() {
+  echo "== package: an app built against the installed library =="
+  tests/package/test.sh build/release
+}
+
+style() {
+  echo "== style =="
+  tools/dev/check_style.sh
+}
+
+mkdir -p build
+for part in ${*:-style release clang asan tsan arm64 package}; do
+  case "$part" in
+    release | clang | asan | tsan | arm64 | dev) preset "$part" ;;
+    package) package ;;
+    style) style ;;
+    *) echo "usage: tools/test.sh [style|release|clang|asan|tsan|arm64|package|dev] ..." >&2; exit 2 ;;
+  esac
+done
+echo "All tests passed."
