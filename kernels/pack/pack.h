@@ -1,0 +1,45 @@
+// Quantise, pack and unpack: from a checkpoint's row-major f32 to a layout of layouts.h, and back.
+// For the converter and the tests; not part of the runtime archive.
+//
+// Numerics  i8: one scale per channel (row) of W, scale = absmax / 127, code = round-half-even(w / scale), which lies
+//           in [-127,127]. A channel whose absmax is below 1e-30 gets scale 1 and codes 0.
+//           f16: round-half-even. A value that is not finite, or that f16 cannot hold (|w| >= 65520), is an error.
+//           Padding is the layout's own and always the same, so equal weights give equal bytes.
+#pragma once
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "kernels/layouts.h"
+
+namespace onepass::kernels {
+
+enum class PackStatus : uint8_t {
+  ok,
+  non_finite,    // the weight at `index` is a NaN or an infinity
+  f16_overflow,  // the weight at `index` does not fit the f16 that the layout asks for
+  bad_layout,    // not a layout of that kind
+};
+
+struct PackResult {
+  PackStatus status = PackStatus::ok;
+  size_t index = 0;  // n * K + k
+  bool ok() const { return status == PackStatus::ok; }
+};
+
+// w is [n,k] row-major; out has packed_bytes(layout, n, k) bytes, 64-byte aligned.
+// pack_matmul: f32_n16, f16_n16, i8_n32k4. pack_rows: f32_rows, f16_rows, i8_rows.
+// After a failure the content of out is unspecified.
+[[nodiscard]] PackResult pack_matmul(Layout layout, const float* w, size_t n, size_t k, void* out);
+[[nodiscard]] PackResult pack_rows(Layout layout, const float* w, size_t n, size_t k, void* out);
+
+// Whichever of the two has the layout.
+[[nodiscard]] PackResult pack(Layout layout, const float* w, size_t n, size_t k, void* out);
+
+// The values that the kernels compute with, as w [n,k] row-major. False for Layout::none.
+[[nodiscard]] bool unpack(Layout layout, const void* packed, size_t n, size_t k, float* w);
+
+// IEEE binary32 to binary16, half to even. Overflow gives an infinity; a NaN stays a (quiet) NaN.
+uint16_t f16_from_f32(float value);
+
+}  // namespace onepass::kernels
