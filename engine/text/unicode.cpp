@@ -1,0 +1,86 @@
+#include "engine/text/unicode.h"
+
+#include <cstring>
+
+#include "engine/core/utf8.h"
+
+namespace onepass {
+
+namespace {
+
+// A code point's record is kRecords[leaf]: kTop by its high bits, kMiddle by the next kMiddleBits, kLeaf by the last
+// kLeafBits, equal blocks stored once. Decompositions: sorted keys, kDecomposeStarts (one more than keys) into a pool
+// of UTF-16; those of Hangul syllables are computed.
+#include "engine/text/unicode_tables.inc"
+
+constexpr uint32_t kHangulFirst = 0xAC00;
+constexpr uint32_t kHangulCount = 11172;
+
+// Index of `key` in the sorted keys[0, n), or n.
+template <class T>
+size_t find_key(const T* keys, size_t n, uint32_t key) noexcept {
+  size_t low = 0;
+  size_t high = n;
+  while (low < high) {
+    const size_t middle = (low + high) / 2;
+    if (keys[middle] < key) {
+      low = middle + 1;
+    } else {
+      high = middle;
+    }
+  }
+  return low < n && keys[low] == key ? low : n;
+}
+
+template <class T, size_t N>
+size_t look_up(const T (&keys)[N], const uint16_t* starts, const uint16_t* pool, uint32_t code_point,
+               uint32_t out[kMaxDecomposition]) noexcept {
+  const size_t at = find_key(keys, N, code_point);
+  size_t length = 0;
+  if (at == N) return 0;
+  for (size_t i = starts[at]; i < starts[at + 1]; ++i) {
+    uint32_t c = pool[i];
+    if (c >= 0xD800 && c < 0xDC00) c = 0x10000 + ((c - 0xD800) << 10) + (pool[++i] - 0xDC00u);
+    out[length++] = c;
+  }
+  return length;
+}
+
+}  // namespace
+
+const CharInfo& char_info(uint32_t c) noexcept {
+  const size_t middle = size_t{kTop[c >> (kLeafBits + kMiddleBits)]} << kMiddleBits;
+  const size_t leaf = size_t{kMiddle[middle + (c >> kLeafBits & ((1u << kMiddleBits) - 1))]} << kLeafBits;
+  return kRecords[kLeaf[leaf + (c & ((1u << kLeafBits) - 1))]];
+}
+
+size_t decompose(uint32_t c, uint32_t out[kMaxDecomposition]) noexcept {
+  const uint32_t syllable = c - kHangulFirst;
+  if (syllable < kHangulCount) {
+    out[0] = 0x1100 + syllable / (21 * 28);
+    out[1] = 0x1161 + syllable / 28 % 21;
+    out[2] = 0x11A7 + syllable % 28;
+    return syllable % 28 == 0 ? 2 : 3;
+  }
+  if (c < 0x10000) return look_up(kDecomposeKeysBmp, kDecomposeStartsBmp, kDecomposePoolBmp, c, out);
+  return look_up(kDecomposeKeysHigh, kDecomposeStartsHigh, kDecomposePoolHigh, c, out);
+}
+
+size_t valid_utf8_prefix(std::string_view text) noexcept {
+  size_t pos = 0;
+  while (pos < text.size()) {
+    uint64_t word;
+    while (text.size() - pos >= sizeof(word)) {
+      std::memcpy(&word, text.data() + pos, sizeof(word));
+      if ((word & 0x8080808080808080) != 0) break;
+      pos += sizeof(word);
+    }
+    if (pos == text.size()) break;
+    const Utf8Char c = decode_utf8(text, pos);
+    if (!c.valid) break;
+    pos += c.length;
+  }
+  return pos;
+}
+
+}  // namespace onepass

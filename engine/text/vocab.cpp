@@ -1,0 +1,199 @@
+#include "engine/text/vocab.h"
+
+#include <bit>
+#include <cstring>
+
+#include "engine/core/utf8.h"
+#include "engine/text/encode_scratch.h"
+
+namespace onepass {
+
+namespace {
+
+// The hash takes 16 bytes a step, so that the hashes of all prefixes of a word cost one step each: the state after
+// the whole blocks before a prefix's last 1 to 16 bytes is shared.
+constexpr size_t kBlock = 16;
+static_assert(kTextPadding >= kBlock);
+constexpr uint64_t kSeeds[2] = {0x243F6A8885A308D3, 0x13198A2E03707344};  // of a word's start, of its inside
+
+// Far above what half-full linear probing meets by chance (about 70 among 2^20 keys).
+constexpr uint32_t kMaxProbes = 256;
+constexpr uint32_t kIdBits = 20;
+static_assert(kMaxPieces == 1u << kIdBits);
+constexpr uint32_t kIdMask = kMaxPieces - 1;
+
+struct Block {
+  uint64_t low;
+  uint64_t high;
+  bool operator==(const Block&) const = default;
+};
+
+uint64_t load_word(const char* p) noexcept {
+  uint64_t word;
+  std::memcpy(&word, p, sizeof(word));
+  if constexpr (std::endian::native == std::endian::big) word = __builtin_bswap64(word);
+  return word;
+}
+
+// The first `size` <= 16 bytes, zeros after them; all 16 are readable.
+Block load_padded(const char* p, size_t size) noexcept {
+  constexpr uint64_t kAll = ~uint64_t{0};
+  const uint64_t low = size >= 8 ? kAll : ~(kAll << (8 * size));
+  const uint64_t high = size >= 16 ? kAll : size <= 8 ? 0 : ~(kAll << (8 * (size - 8)));
+  return {load_word(p) & low, load_word(p + 8) & high};
+}
+
+// The same where nothing past p[0, size) may be read.
+Block load_exact(const char* p, size_t size) noexcept {
+  char buffer[kBlock] = {};
+  if (size != 0) std::memcpy(buffer, p, size);
+  return {load_word(buffer), load_word(buffer + 8)};
+}
+
+uint64_t mix(uint64_t state, Block block) noexcept {
+  uint64_t h = (state ^ block.low) * 0x9E3779B97F4A7C15;
+  h = (h ^ h >> 32 ^ block.high) * 0xD6E8FEB86659FD93;
+  return h ^ h >> 29;
+}
+
+// Of a key of `size` bytes whose last block, of 1 to 16 bytes, is `tail`; `state` covers the blocks before it.
+uint64_t finish(uint64_t state, Block tail, size_t size) noexcept {
+  const uint64_t h = (mix(state, tail) ^ size) * 0xA0761D6478BD642F;
+  return h ^ h >> 32;
+}
+
+uint64_t hash_exact(std::string_view key, bool continuing) noexcept {
+  uint64_t state = kSeeds[continuing];
+  size_t pos = 0;
+  for (; key.size() - pos > kBlock; pos += kBlock) state = mix(state, load_padded(key.data() + pos, kBlock));
+  return finish(state, load_exact(key.data() + pos, key.size() - pos), key.size());
+}
+
+uint32_t tag_of(uint64_t hash) noexcept {
+  const auto tag = static_cast<uint32_t>(hash >> 52);
+  return (tag == 0 ? 1 : tag) << kIdBits;
+}
+
+}  // namespace
+
+bool Vocab::reserve_slots(size_t keys) noexcept { return slots_.resize(std::bit_ceil(keys < 8 ? 16 : 2 * keys)); }
+
+bool Vocab::equals(uint32_t id, const char* text, size_t size, bool continuing) const noexcept {
+  std::string_view candidate = piece(id);
+  if (continuing) {
+    if (!candidate.starts_with(prefix_)) return false;
+    candidate.remove_prefix(prefix_.size());
+  }
+  return candidate.size() == size && std::memcmp(candidate.data(), text, size) == 0;
+}
+
+uint32_t Vocab::look_up(uint64_t hash, const char* text, size_t size, bool continuing) const noexcept {
+  const size_t mask = slots_.size() - 1;
+  const uint32_t tag = tag_of(hash);
+  for (uint32_t probe = 0; probe < probes_; ++probe) {
+    const uint32_t slot = slots_[(hash + probe) & mask];
+    if (slot == 0) break;
+    if ((slot & ~kIdMask) == tag && equals(slot & kIdMask, text, size, continuing)) return slot & kIdMask;
+  }
+  return kNoPiece;
+}
+
+Status Vocab::insert(uint32_t id, bool continuing, uint64_t offset) noexcept {
+  std::string_view key = piece(id);
+  if (continuing) key.remove_prefix(prefix_.size());
+  const uint64_t hash = hash_exact(key, continuing);
+  const size_t mask = slots_.size() - 1;
+  const uint32_t tag = tag_of(hash);
+  for (uint32_t probe = 0; probe < kMaxProbes; ++probe) {
+    uint32_t& slot = slots_[(hash + probe) & mask];
+    if (slot == 0) {
+      slot = tag | id;
+      if (probe >= probes_) probes_ = probe + 1;
+      uint16_t& longest = longest_[continuing][key.empty() ? 0 : static_cast<uint8_t>(key[0])];
+      if (key.size() > longest) longest = static_cast<uint16_t>(key.size());
+      return {};
+    }
+    if ((slot & ~kIdMask) == tag && equals(slot & kIdMask, key.data(), key.size(), continuing)) {
+      return make_error(Code::duplicate_name, offset, "tokenizer", "pieces %u and %u have the same content",
+                        slot & kIdMask, id);
+    }
+  }
+  return make_error(Code::bad_vocabulary, offset, "tokenizer",
+                    "the pieces cluster in the hash table as no real vocabulary does; the file is hostile or damaged");
+}
+
+Status Vocab::read(Cursor& cursor, uint32_t count, std::string_view continuing_prefix,
+                   bool word_initial_prefix) noexcept {
+  prefix_ = continuing_prefix;
+  word_initial_prefix_ = word_initial_prefix;
+  if (count == 0 || count > kMaxPieces) {
+    return make_error(Code::limit_exceeded, cursor.offset(), "tokenizer", "%u pieces; the limit is 1 to %u", count,
+                      kMaxPieces);
+  }
+  if (count > cursor.remaining() / 4) {
+    return make_error(Code::truncated, cursor.offset(), "tokenizer", "%u pieces do not fit the section", count);
+  }
+  if (!offsets_.reserve(size_t{count} + 1)) {
+    return make_error(Code::out_of_memory, Error::no_offset, "tokenizer", "no memory for the vocabulary");
+  }
+  const uint64_t first = cursor.offset();
+  size_t keys = 0;
+  for (uint32_t id = 0; id < count; ++id) {
+    const uint64_t offset = cursor.offset();
+    const std::string_view text = cursor.string();
+    if (!cursor.ok()) {
+      return make_error(Code::truncated, offset, "tokenizer", "the section ends in piece %u", id);
+    }
+    if (text.size() > kMaxPieceBytes) {
+      return make_error(Code::limit_exceeded, offset, "tokenizer", "piece %u has %zu bytes; the limit is %zu", id,
+                        text.size(), kMaxPieceBytes);
+    }
+    if (!is_valid_utf8(text)) {
+      return make_error(Code::bad_utf8, offset, "tokenizer", "piece %u is not valid UTF-8", id);
+    }
+    if (id == 0) bytes_ = text.data();
+    (void)offsets_.push_back(static_cast<uint32_t>(offset - first));
+    keys += text.starts_with(prefix_) && word_initial_prefix ? 2 : 1;
+  }
+  (void)offsets_.push_back(static_cast<uint32_t>(cursor.offset() - first));
+  count_ = count;
+  // One key more: a piece that is the prefix itself, where that is one punctuation character.
+  if (!reserve_slots(keys + 1)) {
+    return make_error(Code::out_of_memory, Error::no_offset, "tokenizer", "no memory for the vocabulary");
+  }
+  const size_t first_char = prefix_.empty() ? 0 : decode_utf8(prefix_, 0).length;
+  for (uint32_t id = 0; id < count; ++id) {
+    const std::string_view text = piece(id);
+    const uint64_t offset = first + offsets_[id];
+    const bool continuing = text.starts_with(prefix_);
+    if (continuing) ONEPASS_TRY(insert(id, true, offset));
+    if (!continuing || word_initial_prefix || text.size() <= first_char) ONEPASS_TRY(insert(id, false, offset));
+  }
+  return {};
+}
+
+uint32_t Vocab::find(std::string_view piece) const noexcept {
+  const bool continuing = piece.starts_with(prefix_);
+  if (continuing) piece.remove_prefix(prefix_.size());
+  return look_up(hash_exact(piece, continuing), piece.data(), piece.size(), continuing);
+}
+
+Vocab::Match Vocab::longest(const char* text, size_t size, bool continuing) const noexcept {
+  size_t length = longest_[continuing][static_cast<uint8_t>(text[0])];
+  if (length > size) length = size;
+  uint64_t states[kMaxPieceBytes / kBlock + 1];
+  states[0] = kSeeds[continuing];
+  for (size_t i = 1; i * kBlock < length; ++i) {
+    states[i] = mix(states[i - 1], load_padded(text + (i - 1) * kBlock, kBlock));
+  }
+  for (; length != 0; --length) {
+    if (length < size && (static_cast<uint8_t>(text[length]) & 0xC0) == 0x80) continue;
+    const size_t block = (length - 1) / kBlock;
+    const Block tail = load_padded(text + block * kBlock, length - block * kBlock);
+    const uint32_t id = look_up(finish(states[block], tail, length), text, length, continuing);
+    if (id != kNoPiece) return {id, static_cast<uint32_t>(length)};
+  }
+  return {kNoPiece, 0};
+}
+
+}  // namespace onepass

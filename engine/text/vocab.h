@@ -1,0 +1,61 @@
+// Vocab: the pieces of a model and a hash table over them, built at load.
+//
+// The pieces stay where the file has them; the table holds ids. A slot is a tag of 12 hash bits and an id of 20, zero
+// when empty; open addressing, linear probing, at most half full. A vocabulary made to cluster is refused.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <string_view>
+
+#include "engine/core/array.h"
+#include "engine/core/cursor.h"
+#include "engine/core/result.h"
+
+namespace onepass {
+
+constexpr uint32_t kMaxPieces = 1u << 20;
+constexpr size_t kMaxPieceBytes = 4096;
+constexpr uint32_t kNoPiece = UINT32_MAX;
+
+class Vocab {
+ public:
+  // Reads `count` strings and indexes them. A piece that starts with `continuing_prefix` can be found, without the
+  // prefix, inside a word. `word_initial_prefix` says whether a word may start with the prefix and go on: such
+  // pieces are then also found, with the prefix, at the start of a word. The section's bytes outlive the Vocab.
+  Status read(Cursor& cursor, uint32_t count, std::string_view continuing_prefix, bool word_initial_prefix) noexcept;
+
+  size_t size() const noexcept { return count_; }
+  std::string_view piece(uint32_t id) const noexcept {
+    return {bytes_ + offsets_[id], offsets_[id + 1] - offsets_[id] - 4};
+  }
+  // The id of a piece by its whole content, or kNoPiece.
+  uint32_t find(std::string_view piece) const noexcept;
+
+  struct Match {
+    uint32_t id;      // kNoPiece when nothing matches
+    uint32_t length;  // bytes of the text
+  };
+  // The longest piece that text[0, size) starts with: a piece as it is, or, inside a word (`continuing`), one with
+  // the prefix. size > 0; kTextPadding bytes after the text are readable.
+  Match longest(const char* text, size_t size, bool continuing) const noexcept;
+
+ private:
+  struct Key;
+  bool reserve_slots(size_t keys) noexcept;
+  Status insert(uint32_t id, bool continuing, uint64_t offset) noexcept;
+  uint32_t look_up(uint64_t hash, const char* text, size_t size, bool continuing) const noexcept;
+  bool equals(uint32_t id, const char* text, size_t size, bool continuing) const noexcept;
+
+  const char* bytes_ = nullptr;  // offsets_ count from here
+  size_t bytes_size_ = 0;
+  std::string_view prefix_;
+  bool word_initial_prefix_ = false;
+  uint32_t count_ = 0;
+  Array<uint32_t> offsets_;  // of every piece, and past the end as if one more followed
+  Array<uint32_t> slots_;
+  uint32_t probes_ = 0;            // the most slots that an insertion looked at
+  uint16_t longest_[2][256] = {};  // by continuing and first byte: the longest piece
+};
+
+}  // namespace onepass
