@@ -55,6 +55,26 @@ constexpr Dtype dtype_of(Layout layout) {
   return Dtype::none;
 }
 
+constexpr const char* layout_name(Layout layout) {
+  switch (layout) {
+    case Layout::none:
+      break;
+    case Layout::f32_rows:
+      return "f32_rows";
+    case Layout::f16_rows:
+      return "f16_rows";
+    case Layout::i8_rows:
+      return "i8_rows";
+    case Layout::f32_n16:
+      return "f32_n16";
+    case Layout::f16_n16:
+      return "f16_n16";
+    case Layout::i8_n32k4:
+      return "i8_n32k4";
+  }
+  return "none";
+}
+
 // Bytes from the start of the tensor to its scales (layouts that have them), 0 for the others.
 constexpr size_t scale_offset(Layout layout, size_t n, size_t k) {
   switch (layout) {
