@@ -14,9 +14,12 @@ constexpr SourceClass kClasses[] = {
 };
 
 constexpr SizeKey kSizes[] = {
-    {"vocab_size", &Config::vocab},           {"hidden_size", &Config::width},
-    {"num_hidden_layers", &Config::layers},   {"num_attention_heads", &Config::heads},
-    {"intermediate_size", &Config::ffn_width}, {"max_position_embeddings", &Config::positions},
+    {"vocab_size", &Config::vocab},
+    {"hidden_size", &Config::width},
+    {"num_hidden_layers", &Config::layers},
+    {"num_attention_heads", &Config::heads},
+    {"intermediate_size", &Config::ffn_width},
+    {"max_position_embeddings", &Config::positions},
 };
 
 constexpr FixedKey kFixed[] = {
@@ -56,6 +59,11 @@ constexpr std::string_view kIgnored[] = {
     "embeddings.token_type_ids",  // zeros
 };
 
+constexpr NameAlias kAliases[] = {
+    {".LayerNorm.weight", ".LayerNorm.gamma"},
+    {".LayerNorm.bias", ".LayerNorm.beta"},
+};
+
 }  // namespace
 
 constinit const Family bert = {
@@ -86,6 +94,7 @@ constinit const Family bert = {
     .fixed = kFixed,
     .tensors = kTensors,
     .ignored = kIgnored,
+    .aliases = kAliases,
 };
 
 }  // namespace onepass::models

@@ -37,12 +37,17 @@ struct FixedKey {
   const char* value;
 };
 
+// Another spelling of the end of a tensor's name, from older releases.
+struct NameAlias {
+  std::string_view suffix, older;
+};
+
 struct Family {
-  const char* name;        // also config.json's "model_type"
-  const char* oracle;      // pinned reference implementation
+  const char* name;    // also config.json's "model_type"
+  const char* oracle;  // pinned reference implementation
   std::span<const SourceClass> classes;
-  ArchSpec arch;           // act, pool, segment_types and biases may be refined by config.json
-  const char* act_key;     // activation of the feed-forward block
+  ArchSpec arch;        // act, pool, segment_types and biases may be refined by config.json
+  const char* act_key;  // activation of the feed-forward block
   const char* eps_key;
   const char* segment_types_key;  // null: as in arch
   const char* max_tokens_key;
@@ -51,6 +56,7 @@ struct Family {
   std::span<const TensorSource> tensors;
   // Tensors that checkpoints carry and a pass does not need.
   std::span<const std::string_view> ignored;
+  std::span<const NameAlias> aliases;
 };
 
 // Every family, in the order of their names.

@@ -18,9 +18,9 @@ struct onepass_model {
 struct onepass_session {
   onepass::Session session;
   // Grow-only, so that a call allocates nothing once the largest batch has been seen.
-  onepass::Array<std::string_view> texts;
-  onepass::Array<onepass::TextResult> results;
-  onepass::Array<float> logits;
+  onepass::Array<std::string_view> texts{};
+  onepass::Array<onepass::TextResult> results{};
+  onepass::Array<float> logits{};
 };
 
 namespace {
@@ -224,9 +224,8 @@ ONEPASS_API onepass_status onepass_session_open(const onepass_model* model, cons
     return report(make_error(Code::invalid_argument, Error::no_offset, "threads", "must be at most 1,024"), error);
   }
   if (threads > 1) {
-    use.executor = options.executor != nullptr
-                       ? onepass::Executor{options.executor, options.executor_context, threads}
-                       : onepass::openmp_executor(threads);
+    use.executor = options.executor != nullptr ? onepass::Executor{options.executor, options.executor_context, threads}
+                                               : onepass::openmp_executor(threads);
   }
   if (options.tokens_per_pass != 0) use.tokens_per_pass = options.tokens_per_pass;
   auto created = onepass::Session::create(model->model, use);
@@ -253,8 +252,8 @@ ONEPASS_API onepass_status onepass_classify(onepass_session* session, const onep
   const size_t classes = session->session.model().total_classes();
   if (!session->texts.resize(count) || !session->results.resize(count) ||
       (logits == nullptr && !session->logits.resize(count * classes))) {
-    return report(make_error(Code::out_of_memory, Error::no_offset, "texts", "no memory for %zu texts; pass fewer at a time",
-                             count),
+    return report(make_error(Code::out_of_memory, Error::no_offset, "texts",
+                             "no memory for %zu texts; pass fewer at a time", count),
                   error);
   }
   for (size_t b = 0; b < count; ++b) {
@@ -287,6 +286,14 @@ ONEPASS_API onepass_status onepass_run_ids(onepass_session* session, const uint3
   return status.ok() ? ONEPASS_OK : report(status.error(), error);
 }
 
+ONEPASS_API onepass_status onepass_scores(const onepass_model* model, const float* logits, float* scores,
+                                          float* confidence) {
+  if (model == nullptr || logits == nullptr || scores == nullptr) return invalid("model, logits, scores", nullptr);
+  const float value = onepass::all_scores(model->model.heads(), logits, scores);
+  if (confidence != nullptr) *confidence = value;
+  return ONEPASS_OK;
+}
+
 ONEPASS_API onepass_status onepass_tokenize(onepass_session* session, onepass_string text,
                                             const onepass_classify_options* options, onepass_token* tokens,
                                             size_t capacity, size_t* count, onepass_error* error) {
@@ -294,14 +301,15 @@ ONEPASS_API onepass_status onepass_tokenize(onepass_session* session, onepass_st
     return invalid("session, tokens, count", error);
   }
   *count = 0;
-  auto encoded = session->session.tokenize({text.data == nullptr ? "" : text.data, text.size}, classify_options(options));
+  auto encoded =
+      session->session.tokenize({text.data == nullptr ? "" : text.data, text.size}, classify_options(options));
   if (!encoded.ok()) return report(encoded.error(), error);
   const auto& all = encoded.value();
   *count = all.ids.size();
   if (all.ids.size() > capacity) {
-    return report(make_error(Code::buffer_too_small, Error::no_offset, "tokens", "the text has %zu tokens",
-                             all.ids.size()),
-                  error);
+    return report(
+        make_error(Code::buffer_too_small, Error::no_offset, "tokens", "the text has %zu tokens", all.ids.size()),
+        error);
   }
   for (size_t t = 0; t < all.ids.size(); ++t) tokens[t] = {all.ids[t], all.spans[t].begin, all.spans[t].end};
   return ONEPASS_OK;

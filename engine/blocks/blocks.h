@@ -17,11 +17,11 @@ constexpr size_t chunk_rows = 96;
 
 // Buffers of one thread slot.
 struct RowScratch {
-  float* wide;     // [chunk_rows, max(F, D)]
-  float* narrow;   // [chunk_rows, D]
-  int8_t* codes;   // [chunk_rows, codes_stride]
-  float* scales;   // [chunk_rows]
-  uint32_t* ids;   // [chunk_rows]
+  float* wide;       // [chunk_rows, max(F, D)]
+  float* narrow;     // [chunk_rows, D]
+  int8_t* codes;     // [chunk_rows, codes_stride]
+  float* scales;     // [chunk_rows]
+  uint32_t* ids;     // [chunk_rows]
   float* attention;  // attention_scratch_floats(longest, E)
 };
 

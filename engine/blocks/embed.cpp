@@ -24,8 +24,11 @@ void embed_rows(const Config& config, const Weights& weights, const kernels::Ker
     gather(weights.segment, scratch.ids, true);
   }
   switch (config.arch.position) {
-    case Position::learned: gather(weights.position, positions, true); break;
-    case Position::none: break;
+    case Position::learned:
+      gather(weights.position, positions, true);
+      break;
+    case Position::none:
+      break;
   }
   if (config.arch.embed_norm != 0) {
     kernels.add_norm({.x = out.data,

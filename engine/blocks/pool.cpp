@@ -8,7 +8,9 @@ using kernels::KernelTable;
 
 void pool_text(Pool pool, ConstMatrix x, size_t rows, size_t width, float* out) noexcept {
   switch (pool) {
-    case Pool::first_token: std::memcpy(out, x.row(0), width * sizeof(float)); break;
+    case Pool::first_token:
+      std::memcpy(out, x.row(0), width * sizeof(float));
+      break;
     case Pool::mean: {
       // Ascending tokens, one sum an element: the order does not depend on how texts are packed.
       std::memset(out, 0, width * sizeof(float));

@@ -20,4 +20,8 @@ bool label_applies(const HeadView& head, std::span<const float> scores, size_t l
 // How sure a label head is, 0..1: its highest score. Regression has none: 1.
 float head_confidence(const HeadView& head, std::span<const float> scores) noexcept;
 
+// The scores of every head, side by side like the logits; returns the confidence of the first label head, 1 where there
+// is none.
+float all_scores(std::span<const HeadView> heads, const float* logits, float* scores) noexcept;
+
 }  // namespace onepass

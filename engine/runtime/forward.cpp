@@ -21,13 +21,13 @@ struct Shape {
 
 // Every buffer of a pass.
 struct Buffers {
-  uint32_t* positions;   // [T]
-  float* x;              // [T,D]
-  float* qkv;            // [T,QKV]
-  float* attn;           // [T,HE]
-  float* pooled_x;       // [B,D]
-  float* pooled_q;       // [B,pooled_q_stride]
-  uint8_t* slots;        // RowScratch of every thread
+  uint32_t* positions;  // [T]
+  float* x;             // [T,D]
+  float* qkv;           // [T,QKV]
+  float* attn;          // [T,HE]
+  float* pooled_x;      // [B,D]
+  float* pooled_q;      // [B,pooled_q_stride]
+  uint8_t* slots;       // RowScratch of every thread
   size_t slot_bytes;
 
   RowScratch slot(const Config& config, const Shape& shape, size_t i) const noexcept;
@@ -36,7 +36,9 @@ struct Buffers {
 size_t qkv_width(const Config& c) noexcept { return (size_t{c.heads} + 2 * size_t{c.kv_heads}) * c.head_width; }
 size_t query_width(const Config& c) noexcept { return size_t{c.heads} * c.head_width; }
 // Queries alone are computed in whole panels of 32 channels.
-size_t pooled_q_stride(const Config& c) noexcept { return std::min(kernels::round_up(query_width(c), 32), qkv_width(c)); }
+size_t pooled_q_stride(const Config& c) noexcept {
+  return std::min(kernels::round_up(query_width(c), 32), qkv_width(c));
+}
 
 RowScratch take_scratch(Arena& arena, const Config& c, const Shape& shape) noexcept {
   const size_t width = c.width;
@@ -171,8 +173,11 @@ class Pass {
     const auto first = std::lower_bound(batch_.starts.begin(), batch_.starts.end() - 1, begin);
     const auto last = std::lower_bound(first, batch_.starts.end() - 1, begin + rows);
     const auto b0 = static_cast<size_t>(first - batch_.starts.begin());
-    LinearInput pooled{{scratch.narrow, config_.width}, static_cast<size_t>(last - first), input.codes,
-                       input.codes_stride, input.scales};
+    LinearInput pooled{{scratch.narrow, config_.width},
+                       static_cast<size_t>(last - first),
+                       input.codes,
+                       input.codes_stride,
+                       input.scales};
     for (size_t i = 0; i < pooled.rows; ++i) {
       const size_t row = batch_.starts[b0 + i] - begin;  // >= i, so moving forward overwrites nothing still needed
       if (input.codes != nullptr) {
@@ -226,8 +231,8 @@ class Pass {
   void finish(size_t begin, size_t rows, const RowScratch& scratch) noexcept {
     const ConstMatrix pooled =
         pooler_rows(config_, weights_, kernels_, rows, {pooled_x_.row(begin), pooled_x_.stride}, scratch);
-    head_rows(weights_, kernels_, rows, pooled,
-              {logits_.data() + begin * shape_.total_classes, shape_.total_classes}, scratch);
+    head_rows(weights_, kernels_, rows, pooled, {logits_.data() + begin * shape_.total_classes, shape_.total_classes},
+              scratch);
   }
 
   void observe(const char* stage, Matrix rows, size_t count) noexcept {
@@ -283,9 +288,10 @@ Status forward(const Config& config, const Weights& weights, const KernelTable& 
   Pass(config, weights, kernels, executor, batch, shape, buffers, logits, observer).run();
   for (size_t i = 0; i < shape.texts * total_classes; ++i) {
     if (!std::isfinite(logits[i])) {
-      return make_error(Code::non_finite_result, Error::no_offset, "logits",
-                        "text %zu has a logit that is not finite: the model's weights are out of range; convert it again",
-                        i / total_classes);
+      return make_error(
+          Code::non_finite_result, Error::no_offset, "logits",
+          "text %zu has a logit that is not finite: the model's weights are out of range; convert it again",
+          i / total_classes);
     }
   }
   return {};

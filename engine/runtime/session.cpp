@@ -10,8 +10,8 @@ namespace onepass {
 namespace {
 
 Error no_memory(const char* what, size_t bytes) noexcept {
-  return make_error(Code::out_of_memory, Error::no_offset, what, "no memory for %zu bytes; use shorter texts or smaller batches",
-                    bytes);
+  return make_error(Code::out_of_memory, Error::no_offset, what,
+                    "no memory for %zu bytes; use shorter texts or smaller batches", bytes);
 }
 
 }  // namespace
@@ -32,7 +32,7 @@ Status Session::encode(std::string_view text, const ClassifyOptions& options, Ar
   const size_t limit = options.max_tokens == 0 ? model_limit : std::min(options.max_tokens, model_limit);
   EncodeStats stats;
   const size_t before = ids_.size();
-  ONEPASS_TRY(model_->tokenizer().encode(text, {.max_tokens = limit, .offsets = spans != nullptr}, encode_scratch_, ids_, spans, &stats));
+  ONEPASS_TRY(model_->tokenizer().encode(text, {.max_tokens = limit}, encode_scratch_, ids_, spans, &stats));
   result.tokens = static_cast<uint32_t>(ids_.size() - before);
   result.truncated = stats.truncated;
   if (stats.truncated && options.on_long == OnLong::error) {
@@ -52,8 +52,8 @@ Status Session::classify(std::span<const std::string_view> texts, const Classify
   const size_t classes = model_->total_classes();
   if (results.size() < texts.size() || logits.size() < texts.size() * classes ||
       (!scores.empty() && scores.size() < texts.size() * classes)) {
-    return make_error(Code::buffer_too_small, Error::no_offset, "results", "%zu texts need %zu floats of logits and of scores",
-                      texts.size(), texts.size() * classes);
+    return make_error(Code::buffer_too_small, Error::no_offset, "results",
+                      "%zu texts need %zu floats of logits and of scores", texts.size(), texts.size() * classes);
   }
   for (size_t begin = 0; begin < texts.size();) {
     ids_.clear();
@@ -75,20 +75,8 @@ Status Session::classify(std::span<const std::string_view> texts, const Classify
     begin = end;
   }
   if (scores.empty()) return {};
-  const FpEnvironment guard;
   for (size_t b = 0; b < texts.size(); ++b) {
-    size_t offset = b * classes;
-    results[b].confidence = 1;
-    bool first_label_head = true;
-    for (const HeadView& head : model_->heads()) {
-      const auto of_head = scores.subspan(offset, head.labels.size());
-      head_scores(head, logits.subspan(offset, head.labels.size()), of_head);
-      if (first_label_head && head.kind != HeadKind::regression) {
-        results[b].confidence = head_confidence(head, of_head);
-        first_label_head = false;
-      }
-      offset += head.labels.size();
-    }
+    results[b].confidence = all_scores(model_->heads(), logits.data() + b * classes, scores.data() + b * classes);
   }
   return {};
 }

@@ -22,7 +22,8 @@ enum class OnLong : uint8_t {
 struct SessionOptions {
   kernels::Isa isa = kernels::best_isa();
   Executor executor;
-  // Tokens that one pass takes at most (a longer single text still runs): more is faster for many texts and costs memory.
+  // Tokens that one pass takes at most (a longer single text still runs): more is faster for many texts and costs
+  // memory.
   size_t tokens_per_pass = 1024;
 };
 
@@ -32,9 +33,9 @@ struct ClassifyOptions {
 };
 
 struct TextResult {
-  uint32_t tokens = 0;       // that were read, template tokens included
+  uint32_t tokens = 0;  // that were read, template tokens included
   bool truncated = false;
-  float confidence = 0;      // of the first label head
+  float confidence = 0;  // of the first label head
 };
 
 class Session {

@@ -19,27 +19,69 @@ Result<Weights> bind_weights(const ModelFile& file) noexcept {
     LayerWeights none;
     LayerWeights& layer = slot_specs()[static_cast<size_t>(t.slot)].scope == Scope::layer ? w.layers[t.index] : none;
     switch (t.slot) {
-      case Slot::embed_token: w.token = table(); break;
-      case Slot::embed_position: w.position = table(); break;
-      case Slot::embed_type: w.segment = table(); break;
-      case Slot::embed_norm_w: w.embed_norm.weight = vector(); break;
-      case Slot::embed_norm_b: w.embed_norm.bias = vector(); break;
-      case Slot::attn_qkv_w: matrix(layer.qkv); break;
-      case Slot::attn_qkv_b: layer.qkv.bias = vector(); break;
-      case Slot::attn_out_w: matrix(layer.attn_out); break;
-      case Slot::attn_out_b: layer.attn_out.bias = vector(); break;
-      case Slot::attn_norm_w: layer.attn_norm.weight = vector(); break;
-      case Slot::attn_norm_b: layer.attn_norm.bias = vector(); break;
-      case Slot::ffn_up_w: matrix(layer.ffn_up); break;
-      case Slot::ffn_up_b: layer.ffn_up.bias = vector(); break;
-      case Slot::ffn_down_w: matrix(layer.ffn_down); break;
-      case Slot::ffn_down_b: layer.ffn_down.bias = vector(); break;
-      case Slot::ffn_norm_w: layer.ffn_norm.weight = vector(); break;
-      case Slot::ffn_norm_b: layer.ffn_norm.bias = vector(); break;
-      case Slot::pooler_w: matrix(w.pooler); break;
-      case Slot::pooler_b: w.pooler.bias = vector(); break;
-      case Slot::head_w: matrix(w.heads[t.index]); break;
-      case Slot::head_b: w.heads[t.index].bias = vector(); break;
+      case Slot::embed_token:
+        w.token = table();
+        break;
+      case Slot::embed_position:
+        w.position = table();
+        break;
+      case Slot::embed_type:
+        w.segment = table();
+        break;
+      case Slot::embed_norm_w:
+        w.embed_norm.weight = vector();
+        break;
+      case Slot::embed_norm_b:
+        w.embed_norm.bias = vector();
+        break;
+      case Slot::attn_qkv_w:
+        matrix(layer.qkv);
+        break;
+      case Slot::attn_qkv_b:
+        layer.qkv.bias = vector();
+        break;
+      case Slot::attn_out_w:
+        matrix(layer.attn_out);
+        break;
+      case Slot::attn_out_b:
+        layer.attn_out.bias = vector();
+        break;
+      case Slot::attn_norm_w:
+        layer.attn_norm.weight = vector();
+        break;
+      case Slot::attn_norm_b:
+        layer.attn_norm.bias = vector();
+        break;
+      case Slot::ffn_up_w:
+        matrix(layer.ffn_up);
+        break;
+      case Slot::ffn_up_b:
+        layer.ffn_up.bias = vector();
+        break;
+      case Slot::ffn_down_w:
+        matrix(layer.ffn_down);
+        break;
+      case Slot::ffn_down_b:
+        layer.ffn_down.bias = vector();
+        break;
+      case Slot::ffn_norm_w:
+        layer.ffn_norm.weight = vector();
+        break;
+      case Slot::ffn_norm_b:
+        layer.ffn_norm.bias = vector();
+        break;
+      case Slot::pooler_w:
+        matrix(w.pooler);
+        break;
+      case Slot::pooler_b:
+        w.pooler.bias = vector();
+        break;
+      case Slot::head_w:
+        matrix(w.heads[t.index]);
+        break;
+      case Slot::head_b:
+        w.heads[t.index].bias = vector();
+        break;
     }
   }
   return w;

@@ -106,7 +106,8 @@ typedef struct onepass_head_info {
   float range_low, range_high; /* regression */
 } onepass_head_info;
 onepass_status onepass_model_get_head(const onepass_model* model, uint32_t head, onepass_head_info* info);
-/* Label of class c of a head, and the threshold of its score (0 where the head's kind has none). Empty when out of range. */
+/* Label of class c of a head, and the threshold of its score (0 where the head's kind has none). Empty when out of
+ * range. */
 onepass_string onepass_model_label(const onepass_model* model, uint32_t head, uint32_t c);
 float onepass_model_threshold(const onepass_model* model, uint32_t head, uint32_t c);
 
@@ -150,7 +151,8 @@ typedef struct onepass_result {
 } onepass_result;
 
 /* Classifies `count` texts, each any bytes. results [count]; scores [count * class_count]: probabilities of label
- * heads, values of regression heads, at onepass_head_info.first_class; logits likewise, or NULL. options may be NULL. */
+ * heads, values of regression heads, at onepass_head_info.first_class; logits likewise, or NULL. options may be NULL.
+ */
 onepass_status onepass_classify(onepass_session* session, const onepass_string* texts, size_t count,
                                 const onepass_classify_options* options, onepass_result* results, float* scores,
                                 float* logits, onepass_error* error);
@@ -162,6 +164,10 @@ int onepass_label_applies(const onepass_model* model, uint32_t head, uint32_t c,
  * [count * class_count]. */
 onepass_status onepass_run_ids(onepass_session* session, const uint32_t* ids, const uint32_t* starts, size_t count,
                                float* logits, onepass_error* error);
+
+/* Scores and confidence of one text from its logits [class_count], as onepass_classify computes them. scores
+ * [class_count]; confidence may be NULL. */
+onepass_status onepass_scores(const onepass_model* model, const float* logits, float* scores, float* confidence);
 
 typedef struct onepass_token {
   uint32_t id;

@@ -93,7 +93,8 @@ struct Head {
 // An opened model; copies share it, and threads may.
 class Model {
  public:
-  static Expected<Model> open(const std::string& path, onepass_model_options options = ONEPASS_INIT(onepass_model_options)) {
+  static Expected<Model> open(const std::string& path,
+                              onepass_model_options options = ONEPASS_INIT(onepass_model_options)) {
     onepass_error error = ONEPASS_INIT(onepass_error);
     onepass_model* raw = nullptr;
     if (onepass_model_open(path.c_str(), &options, &raw, &error) != ONEPASS_OK) return detail::failure(error);

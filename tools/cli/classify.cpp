@@ -1,0 +1,291 @@
+// onepass classify: texts to labels, values, confidence.
+#include <algorithm>
+#include <charconv>
+#include <chrono>
+#include <cmath>
+#include <cstdio>
+#include <numeric>
+
+#include "tools/cli/common.h"
+
+namespace onepass::cli {
+
+namespace {
+
+struct Options {
+  std::string model;
+  std::vector<std::string> texts;
+  std::string input;
+  bool json = false;
+  bool logits = false;
+  bool ids = false;
+  uint32_t batch = 64;
+  uint32_t max_tokens = 0;
+  std::string on_long = "truncate";
+  SessionFlags session;
+};
+
+// One text's outcome, whichever way it came in.
+struct Outcome {
+  uint32_t tokens = 0;
+  bool truncated = false;
+  float confidence = 1;
+  std::vector<float> scores, logits;
+};
+
+double milliseconds_since(std::chrono::steady_clock::time_point start) {
+  return std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now() - start).count();
+}
+
+void append_list(std::string& out, const auto& values, const auto& format) {
+  out += '[';
+  bool first = true;
+  for (const auto& v : values) {
+    if (!std::exchange(first, false)) out += ',';
+    out += format(v);
+  }
+  out += ']';
+}
+
+void append_map(std::string& out, const Head& head, const float* values) {
+  out += '{';
+  for (size_t c = 0; c < head.labels.size(); ++c) {
+    if (c != 0) out += ',';
+    out += json_string(head.labels[c]) + ':' + json_float(values[c]);
+  }
+  out += '}';
+}
+
+std::string json_line(const Model& model, size_t index, const Outcome& outcome, bool with_logits) {
+  std::string out = "{\"i\":" + std::to_string(index) + ",\"tokens\":" + std::to_string(outcome.tokens) +
+                    ",\"truncated\":" + (outcome.truncated ? "true" : "false") + ",\"chunks\":1,\"heads\":{";
+  for (const Head& head : model.heads()) {
+    if (head.index != 0) out += ',';
+    const float* scores = outcome.scores.data() + head.first_class;
+    out += json_string(head.name) + ":{\"kind\":";
+    std::vector<std::string_view> applying;
+    for (uint32_t c = 0; c < head.labels.size(); ++c) {
+      if (onepass_label_applies(model.get(), head.index, c, outcome.scores.data())) applying.push_back(head.labels[c]);
+    }
+    switch (head.kind) {
+      case ONEPASS_SINGLE_LABEL:
+        out += "\"single_label\",\"scores\":";
+        append_map(out, head, scores);
+        out += ",\"label\":" + json_string(applying.empty() ? "" : applying.front());
+        break;
+      case ONEPASS_MULTI_LABEL:
+        out += "\"multi_label\",\"scores\":";
+        append_map(out, head, scores);
+        out += ",\"labels\":";
+        append_list(out, applying, json_string);
+        break;
+      case ONEPASS_REGRESSION:
+        out += "\"regression\",\"values\":";
+        append_map(out, head, scores);
+        break;
+    }
+    if (with_logits) {
+      out += ",\"logits\":";
+      append_list(out, std::span(outcome.logits).subspan(head.first_class, head.labels.size()), json_float);
+    }
+    out += '}';
+  }
+  out += "},\"confidence\":" + json_float(outcome.confidence) + ",\"route\":\"local\",\"reasons\":[]}\n";
+  return out;
+}
+
+// What a person reads: the labels that apply and the next best, and a scale for each regression value.
+class Screen {
+ public:
+  explicit Screen(bool colour) : colour_(colour) {}
+
+  void print(const Model& model, std::string_view text, const Outcome& outcome) const {
+    std::printf("%s%.*s%s\n", style("\033[1m"), static_cast<int>(text.size()), text.data(), style("\033[0m"));
+    for (const Head& head : model.heads()) {
+      std::printf("  %s%.*s%s\n", style("\033[2m"), static_cast<int>(head.name.size()), head.name.data(),
+                  style("\033[0m"));
+      head.kind == ONEPASS_REGRESSION ? print_values(head, outcome) : print_labels(model, head, outcome);
+    }
+    std::printf("  confidence %.2f, %u tokens%s\n", static_cast<double>(outcome.confidence), outcome.tokens,
+                outcome.truncated ? " (the text was cut to fit)" : "");
+  }
+
+ private:
+  static constexpr size_t kShown = 5;
+  static constexpr int kCells = 24;
+
+  const char* style(const char* code) const { return colour_ ? code : ""; }
+
+  // Eighth blocks: kCells cells of eight steps.
+  static std::string bar(double part) {
+    static constexpr const char* kEighths[] = {"", "▏", "▎", "▍", "▌", "▋", "▊", "▉"};
+    const int steps = static_cast<int>(std::lround(std::clamp(part, 0.0, 1.0) * kCells * 8));
+    std::string out;
+    for (int i = 0; i < steps / 8; ++i) out += "█";
+    out += kEighths[steps % 8];
+    const int cells = steps / 8 + (steps % 8 != 0);
+    return out + std::string(static_cast<size_t>(kCells - cells), ' ');
+  }
+
+  void print_labels(const Model& model, const Head& head, const Outcome& outcome) const {
+    std::vector<uint32_t> order(head.labels.size());
+    std::iota(order.begin(), order.end(), 0u);
+    const float* scores = outcome.scores.data() + head.first_class;
+    std::stable_sort(order.begin(), order.end(), [&](uint32_t a, uint32_t b) { return scores[a] > scores[b]; });
+    const auto applies = [&](uint32_t c) {
+      return onepass_label_applies(model.get(), head.index, c, outcome.scores.data()) != 0;
+    };
+    size_t rank = 0;
+    for (const uint32_t c : order) {
+      const bool on = applies(c);
+      if (rank++ >= kShown && !on) continue;
+      const std::string_view label = head.labels[c];
+      std::printf("    %s%s %-16.*s %s %.2f%s\n", on ? style("\033[32m") : style("\033[2m"), on ? "●" : " ",
+                  static_cast<int>(label.size()), label.data(), bar(static_cast<double>(scores[c])).c_str(),
+                  static_cast<double>(scores[c]), style("\033[0m"));
+    }
+  }
+
+  void print_values(const Head& head, const Outcome& outcome) const {
+    for (size_t c = 0; c < head.labels.size(); ++c) {
+      const double value = outcome.scores[head.first_class + c];
+      const double part = (value - head.range_low) / (head.range_high - head.range_low);
+      const int at = static_cast<int>(std::lround(std::clamp(part, 0.0, 1.0) * (kCells - 1)));
+      std::string scale;
+      for (int i = 0; i < kCells; ++i) scale += i == at ? "◆" : i == kCells / 2 ? "┼" : "─";
+      std::printf("      %-16.*s %s %+.2f\n", static_cast<int>(head.labels[c].size()), head.labels[c].data(),
+                  scale.c_str(), value);
+    }
+  }
+
+  bool colour_;
+};
+
+std::vector<Outcome> classify_texts(Session& session, const Options& options, const std::vector<std::string>& texts) {
+  std::vector<std::string_view> views(texts.begin(), texts.end());
+  onepass_classify_options o = ONEPASS_INIT(onepass_classify_options);
+  o.on_long = options.on_long == "error" ? ONEPASS_LONG_ERROR : ONEPASS_LONG_TRUNCATE;
+  o.max_tokens = options.max_tokens;
+  std::vector<Outcome> outcomes;
+  for (const Classification& c : take(session.classify(views, o), "cannot classify")) {
+    outcomes.push_back({c.tokens(),
+                        c.truncated(),
+                        c.confidence(),
+                        {c.scores().begin(), c.scores().end()},
+                        {c.logits().begin(), c.logits().end()}});
+  }
+  return outcomes;
+}
+
+std::vector<uint32_t> parse_ids(const std::string& line) {
+  std::vector<uint32_t> ids;
+  const char* at = line.data();
+  const char* const end = at + line.size();
+  while (at != end) {
+    if (*at == ' ') {
+      ++at;
+      continue;
+    }
+    uint32_t id = 0;
+    const auto [next, error] = std::from_chars(at, end, id);
+    if (error != std::errc() || (next != end && *next != ' ')) {
+      fail("cannot read the ids", line.substr(0, 40), "a line is unsigned numbers separated by spaces");
+    }
+    ids.push_back(id);
+    at = next;
+  }
+  return ids;
+}
+
+std::vector<Outcome> classify_ids(Session& session, const std::vector<std::string>& lines) {
+  std::vector<uint32_t> ids, starts{0};
+  for (const std::string& line : lines) {
+    for (const uint32_t id : parse_ids(line)) ids.push_back(id);
+    starts.push_back(static_cast<uint32_t>(ids.size()));
+  }
+  const std::vector<float> logits = take(session.run_ids(ids, starts), "cannot run the ids");
+  const size_t classes = session.model().info().class_count;
+  std::vector<Outcome> outcomes;
+  for (size_t b = 0; b < lines.size(); ++b) {
+    Outcome outcome;
+    outcome.tokens = starts[b + 1] - starts[b];
+    outcome.logits.assign(logits.data() + b * classes, logits.data() + (b + 1) * classes);
+    outcome.scores.resize(classes);
+    onepass_scores(session.model().get(), outcome.logits.data(), outcome.scores.data(), &outcome.confidence);
+    outcomes.push_back(std::move(outcome));
+  }
+  return outcomes;
+}
+
+void run(const Options& options) {
+  const auto load_start = std::chrono::steady_clock::now();
+  const Model model = options.session.open_model(options.model);
+  Session session = options.session.open_session(model);
+  const double load_ms = milliseconds_since(load_start);
+
+  TextSource source(options.texts, options.input);
+  const auto classify = [&](const std::vector<std::string>& texts) {
+    return options.ids ? classify_ids(session, texts) : classify_texts(session, options, texts);
+  };
+  const Screen screen(stdout_is_terminal());
+  Progress progress("classify", source.known_size());
+  size_t done = 0;
+  std::vector<std::string> texts;
+  std::vector<std::string> timed;
+  while (!(texts = source.next(options.batch)).empty()) {
+    const std::vector<Outcome> outcomes = classify(texts);
+    for (size_t b = 0; b < texts.size(); ++b) {
+      if (options.json) {
+        const std::string line = json_line(model, done + b, outcomes[b], options.logits);
+        std::fwrite(line.data(), 1, line.size(), stdout);
+      } else {
+        screen.print(model, texts[b], outcomes[b]);
+      }
+    }
+    if (done == 0) timed.assign(texts.begin(), texts.begin() + 1);
+    done += texts.size();
+    progress.advance(done);
+  }
+  if (options.json || done == 0) return;
+  // The first pass also brings weights into the caches; what an app sees is the passes after it.
+  std::vector<double> passes;
+  for (int i = 0; i < 9; ++i) {
+    const auto start = std::chrono::steady_clock::now();
+    classify(timed);
+    passes.push_back(milliseconds_since(start));
+  }
+  std::nth_element(passes.begin(), passes.begin() + 4, passes.end());
+  std::printf(
+      "  one pass over the first text %.2f ms (median of 9), model opened and checked in %.1f ms, %s, %u thread%s\n",
+      passes[4], load_ms, session.isa(), options.session.threads, options.session.threads == 1 ? "" : "s");
+}
+
+}  // namespace
+
+void add_classify(CLI::App& app) {
+  auto options = std::make_shared<Options>();
+  CLI::App* command = app.add_subcommand("classify", "What texts express: labels, values and a confidence");
+  command->add_option("-m,--model", options->model, "A .onepass file")->required();
+  command->add_option("text", options->texts, "Texts");
+  command->add_option(
+      "-i,--input", options->input,
+      "One text a line ('-': standard input), or JSON lines {\"text\": ...} where the name ends in .jsonl");
+  command->add_flag("--json", options->json, "One JSON object a text");
+  command->add_flag("--logits", options->logits, "With --json: the logits too");
+  command->add_flag("--ids", options->ids, "The input lines are space-separated token ids");
+  command->add_option("--batch", options->batch, "Texts a call")->check(CLI::Range(1, 65536))->capture_default_str();
+  command->add_option("--max-tokens", options->max_tokens,
+                      "Longest text, template tokens included (default: the model's)");
+  command->add_option("--on-long", options->on_long, "What happens to a longer text")
+      ->check(CLI::IsMember({"error", "truncate"}))
+      ->capture_default_str();
+  options->session.add_to(*command);
+  command->callback([options, command] {
+    if (options->texts.empty() == options->input.empty()) {
+      throw CLI::ValidationError("classify", "give texts, or a file with -i");
+    }
+    run(*options);
+  });
+}
+
+}  // namespace onepass::cli

@@ -1,0 +1,169 @@
+// onepass convert: a checkpoint to a .onepass file, with a report, and on request the proof.
+#include <algorithm>
+#include <cmath>
+#include <cstdio>
+#include <fstream>
+
+#include "formats/json/json.h"
+#include "formats/onepass/writer.h"
+#include "tools/cli/common.h"
+#include "tools/convert/convert.h"
+#include "tools/convert/verify.h"
+
+namespace onepass::cli {
+
+namespace {
+
+struct Options {
+  convert::Options convert;
+  std::string source, output, weights = "int8", embeddings, tokenizer;
+  std::vector<std::string> kinds;
+  std::string labels_file, thresholds_file, range;
+  std::string verify_texts;
+  double min_agreement = 0;
+};
+
+const std::map<std::string, convert::WeightType> kWeightTypes = {
+    {"f32", convert::WeightType::f32}, {"f16", convert::WeightType::f16}, {"int8", convert::WeightType::int8}};
+const std::map<std::string, HeadKind> kHeadKinds = {{"single_label", HeadKind::single_label},
+                                                    {"multi_label", HeadKind::multi_label},
+                                                    {"regression", HeadKind::regression}};
+
+std::vector<std::string> read_lines(const std::string& path) {
+  std::ifstream file(path, std::ios::binary);
+  if (!file) fail("cannot convert", path, "the file cannot be opened");
+  std::vector<std::string> lines;
+  for (std::string line; std::getline(file, line);) {
+    if (!line.empty() && line.back() == '\r') line.pop_back();
+    if (!line.empty()) lines.push_back(line);
+  }
+  return lines;
+}
+
+float parse_float(const std::string& text, const std::string& where) {
+  size_t used = 0;
+  float value = 0;
+  try {
+    value = std::stof(text, &used);
+  } catch (const std::exception&) {
+    used = 0;
+  }
+  if (used == 0 || used != text.size() || !std::isfinite(value))
+    fail("cannot convert", where, "'" + text + "' is not a number");
+  return value;
+}
+
+void fill_options(Options& o) {
+  o.convert.source = o.source;
+  o.convert.tokenizer = o.tokenizer;
+  o.convert.weights = kWeightTypes.at(o.weights);
+  if (!o.embeddings.empty()) o.convert.embeddings = kWeightTypes.at(o.embeddings);
+  for (const std::string& kind : o.kinds) {
+    const size_t equals = kind.find('=');
+    const auto found = kHeadKinds.find(equals == std::string::npos ? kind : kind.substr(equals + 1));
+    if (equals == std::string::npos || found == kHeadKinds.end()) {
+      throw CLI::ValidationError("--kind", "NAME=single_label, NAME=multi_label or NAME=regression");
+    }
+    o.convert.kinds[kind.substr(0, equals)] = found->second;
+  }
+  if (!o.labels_file.empty()) o.convert.labels = read_lines(o.labels_file);
+  if (!o.thresholds_file.empty()) {
+    for (const std::string& line : read_lines(o.thresholds_file)) {
+      o.convert.thresholds.push_back(parse_float(line, o.thresholds_file));
+    }
+  }
+  if (!o.range.empty()) {
+    const size_t comma = o.range.find(',');
+    if (comma == std::string::npos) throw CLI::ValidationError("--pad-range", "LO,HI");
+    o.convert.range = {
+        {parse_float(o.range.substr(0, comma), "--pad-range"), parse_float(o.range.substr(comma + 1), "--pad-range")}};
+  }
+}
+
+void print_report(const ModelContent& content, const std::vector<std::string>& notes, const std::string& output) {
+  std::printf("%s %s (%s)\n", content.metadata.model_id.c_str(), content.metadata.model_version.c_str(),
+              content.metadata.family.c_str());
+  for (const HeadContent& head : content.heads)
+    std::printf("head %s: %zu classes\n", head.name.c_str(), head.labels.size());
+  double bits = 0, parameters = 0;
+  for (const TensorContent& t : content.tensors) {
+    const double bytes = static_cast<double>(kernels::packed_bytes(t.layout, t.n, t.k));
+    bits += 8 * bytes;
+    parameters += static_cast<double>(t.n) * static_cast<double>(t.k);
+    std::printf("  %-26s %-10s [%llu,%llu]\n", t.name.c_str(), kernels::layout_name(t.layout),
+                static_cast<unsigned long long>(t.n), static_cast<unsigned long long>(t.k));
+  }
+  for (const std::string& note : notes) std::printf("note: %s\n", note.c_str());
+  std::printf("%s\n%.0f parameters, %.3f bits per weight as stored\n", content.metadata.quantisation.c_str(),
+              parameters, bits / parameters);
+  std::ifstream file(output, std::ios::binary | std::ios::ate);
+  std::printf("%s: %lld bytes\n", output.c_str(), static_cast<long long>(file.tellg()));
+}
+
+void verify(const Options& o, const ModelContent& content) {
+  convert::Options reference = o.convert;
+  reference.weights = convert::WeightType::f32;
+  reference.embeddings = convert::WeightType::f32;
+  const ModelContent f32 = take(convert::convert_folder(reference, nullptr), "cannot convert");
+  TextSource source({}, o.verify_texts);
+  const std::vector<std::string> texts = source.next(SIZE_MAX);
+  if (texts.empty()) fail("cannot verify", o.verify_texts, "the file has no texts");
+  Progress progress("verify", texts.size());
+  const auto report =
+      take(convert::compare(f32, content, texts, [&](size_t done) { progress.advance(done); }), "cannot verify");
+  std::printf("against f32 on %zu texts: logits differ by %.6f at most, %.6f on average (worst: text %zu)\n",
+              texts.size(), report.max_difference, report.mean_difference, report.worst_text);
+  for (const auto& head : report.heads) {
+    if (head.has_labels) {
+      std::printf("  head %s: the same labels on %.3f %% of the texts\n", head.name.c_str(), 100 * head.agreement);
+    } else {
+      std::printf("  head %s: values differ by %.6f at most\n", head.name.c_str(), head.max_value_difference);
+    }
+    if (head.has_labels && head.agreement < o.min_agreement) {
+      fail("the conversion is not good enough", head.name,
+           "agreement is below --min-agreement; use --weights f16 or f32");
+    }
+  }
+}
+
+void run(Options& o) {
+  fill_options(o);
+  std::vector<std::string> notes;
+  ModelContent content = take(convert::convert_folder(o.convert, &notes), "cannot convert");
+  take(convert::add_self_tests(content), "cannot convert");
+  // Proven before it is written: a conversion that fails its proof leaves no file.
+  if (!o.verify_texts.empty()) verify(o, content);
+  take(write_model(content, o.output), "cannot write the model");
+  print_report(content, notes, o.output);
+}
+
+}  // namespace
+
+void add_convert(CLI::App& app) {
+  auto options = std::make_shared<Options>();
+  CLI::App* command = app.add_subcommand("convert", "A Hugging Face folder to a .onepass file");
+  command
+      ->add_option("source", options->source,
+                   "A folder with config.json, model.safetensors (or shards) and a tokenizer")
+      ->required();
+  command->add_option("-o,--output", options->output, "The file to write")->required();
+  command->add_option("--weights", options->weights, "Type of the products' weights")
+      ->check(CLI::IsMember({"f32", "f16", "int8"}))
+      ->capture_default_str();
+  command->add_option("--embeddings", options->embeddings, "Type of the embedding tables (default: as the weights)")
+      ->check(CLI::IsMember({"f32", "f16", "int8"}));
+  command->add_option("--kind", options->kinds, "NAME=single_label|multi_label|regression: what a head's numbers mean");
+  command->add_option("--labels", options->labels_file, "Names of the labels, one a line in class order");
+  command->add_option("--thresholds", options->thresholds_file,
+                      "Thresholds of a multi_label head, one a line in class order");
+  command->add_option("--pad-range", options->range, "LO,HI: range of the regression heads");
+  command->add_option("--tokenizer", options->tokenizer, "Another folder for the tokenizer");
+  command->add_option("--name", options->convert.model_id, "Model id to store");
+  command->add_option("--model-version", options->convert.model_version, "Model version to store");
+  command->add_option("--verify", options->verify_texts, "Compare with f32 on these texts, one a line, before writing");
+  command->add_option("--min-agreement", options->min_agreement, "With --verify: fail below this share of equal labels")
+      ->check(CLI::Range(0.0, 1.0));
+  command->callback([options] { run(*options); });
+}
+
+}  // namespace onepass::cli
