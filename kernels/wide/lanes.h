@@ -1,0 +1,268 @@
+// F16: sixteen float lanes, one arithmetic on every register width: one 512-bit, two 256-bit or four 128-bit
+// registers. Only for sources that are compiled once per level; everything here has internal linkage, and names
+// the architecture, so that nothing compiled for one machine can be linked into code for another.
+#pragma once
+
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+
+#include <utility>
+#include <xsimd/xsimd.hpp>
+
+#if defined(__AVX512BW__) || defined(__AVX2__)
+#include <immintrin.h>
+#elif defined(__aarch64__)
+#include <arm_neon.h>
+#endif
+
+// The name of this level's kernel of an operation: activate_avx2. The build defines ONEPASS_ISA.
+#define ONEPASS_JOIN_(op, isa) op##_##isa
+#define ONEPASS_JOIN(op, isa) ONEPASS_JOIN_(op, isa)
+#define ONEPASS_NAME(op) ONEPASS_JOIN(op, ONEPASS_ISA)
+
+#define ONEPASS_INLINE [[gnu::always_inline]] inline
+
+namespace onepass::kernels {
+namespace {
+
+#if defined(__AVX512BW__)
+using Arch = xsimd::avx512bw;
+#elif defined(__AVX2__)
+using Arch = xsimd::fma3<xsimd::avx2>;
+#elif defined(__aarch64__)
+using Arch = xsimd::neon64;
+#else
+#error "kernels/wide has no level for these flags"
+#endif
+
+using Floats = xsimd::batch<float, Arch>;
+using Ints = xsimd::batch<int32_t, Arch>;
+constexpr size_t part_width = Floats::size;
+constexpr size_t part_count = 16 / part_width;
+
+struct F16 {
+  Floats part[part_count];
+};
+struct I16 {
+  Ints part[part_count];
+};
+
+// What xsimd lacks, or leaves open in the order of its arguments, on one register.
+#if defined(__AVX512BW__)
+ONEPASS_INLINE Floats fused(Floats a, Floats b, Floats c) { return _mm512_fmadd_ps(a, b, c); }
+ONEPASS_INLINE Floats lesser_part(Floats a, Floats b) { return _mm512_min_ps(a, b); }
+ONEPASS_INLINE Floats greater_part(Floats a, Floats b) { return _mm512_max_ps(a, b); }
+ONEPASS_INLINE Ints bits_part(Floats a) { return _mm512_castps_si512(a); }
+ONEPASS_INLINE Floats exponent_part(Floats a) {
+  return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_castps_si512(a), 23));
+}
+#elif defined(__AVX2__)
+ONEPASS_INLINE Floats fused(Floats a, Floats b, Floats c) { return _mm256_fmadd_ps(a, b, c); }
+ONEPASS_INLINE Floats lesser_part(Floats a, Floats b) { return _mm256_min_ps(a, b); }
+ONEPASS_INLINE Floats greater_part(Floats a, Floats b) { return _mm256_max_ps(a, b); }
+ONEPASS_INLINE Ints bits_part(Floats a) { return _mm256_castps_si256(a); }
+ONEPASS_INLINE Floats exponent_part(Floats a) {
+  return _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_castps_si256(a), 23));
+}
+#else
+ONEPASS_INLINE Floats fused(Floats a, Floats b, Floats c) { return vfmaq_f32(c, a, b); }
+ONEPASS_INLINE Floats lesser_part(Floats a, Floats b) { return vbslq_f32(vcltq_f32(a, b), a, b); }
+ONEPASS_INLINE Floats greater_part(Floats a, Floats b) { return vbslq_f32(vcgtq_f32(a, b), a, b); }
+// Not xsimd::bitwise_cast: on Arm it dispatches through tables that leave weak symbols behind.
+ONEPASS_INLINE Ints bits_part(Floats a) { return vreinterpretq_s32_f32(a); }
+ONEPASS_INLINE Floats exponent_part(Floats a) {
+  return vreinterpretq_f32_s32(vshlq_n_s32(vreinterpretq_s32_f32(a), 23));
+}
+#endif
+
+// An F16 whose part i is op(i). The indices are constants, so the parts live in registers.
+template <class Op, size_t... i>
+ONEPASS_INLINE F16 make_parts(Op op, std::index_sequence<i...>) {
+  return F16{{op(i)...}};
+}
+template <class Op>
+ONEPASS_INLINE F16 make(Op op) {
+  return make_parts(op, std::make_index_sequence<part_count>{});
+}
+
+ONEPASS_INLINE F16 splat(float x) {
+  return make([&](size_t) { return Floats(x); });
+}
+ONEPASS_INLINE F16 operator+(F16 a, F16 b) {
+  return make([&](size_t i) { return a.part[i] + b.part[i]; });
+}
+ONEPASS_INLINE F16 operator-(F16 a, F16 b) {
+  return make([&](size_t i) { return a.part[i] - b.part[i]; });
+}
+ONEPASS_INLINE F16 operator-(F16 a) {
+  return make([&](size_t i) { return a.part[i] ^ Floats(-0.0f); });
+}
+ONEPASS_INLINE F16 operator*(F16 a, F16 b) {
+  return make([&](size_t i) { return a.part[i] * b.part[i]; });
+}
+ONEPASS_INLINE F16 operator/(F16 a, F16 b) {
+  return make([&](size_t i) { return a.part[i] / b.part[i]; });
+}
+// a * b + c, rounded once.
+ONEPASS_INLINE F16 fma(F16 a, F16 b, F16 c) {
+  return make([&](size_t i) { return fused(a.part[i], b.part[i], c.part[i]); });
+}
+// a < b ? a : b, so b where either is a NaN; likewise a > b ? a : b.
+ONEPASS_INLINE F16 lesser(F16 a, F16 b) {
+  return make([&](size_t i) { return lesser_part(a.part[i], b.part[i]); });
+}
+ONEPASS_INLINE F16 greater(F16 a, F16 b) {
+  return make([&](size_t i) { return greater_part(a.part[i], b.part[i]); });
+}
+// x < limit ? yes : no.
+ONEPASS_INLINE F16 where_less(F16 x, F16 limit, F16 yes, F16 no) {
+  return make([&](size_t i) { return xsimd::select(x.part[i] < limit.part[i], yes.part[i], no.part[i]); });
+}
+ONEPASS_INLINE F16 absolute(F16 a) {
+  return make([&](size_t i) { return xsimd::abs(a.part[i]); });
+}
+// The magnitude of one with the sign of the other; `magnitude` is not negative.
+ONEPASS_INLINE F16 with_sign(F16 magnitude, F16 sign) {
+  return make([&](size_t i) { return magnitude.part[i] | (sign.part[i] & Floats(-0.0f)); });
+}
+// The bits of each lane, shifted left by 23: see half_power_of_two in kernels/ref/math_ref.h.
+ONEPASS_INLINE F16 exponent_from_low_bits(F16 a) {
+  return make([&](size_t i) { return exponent_part(a.part[i]); });
+}
+
+ONEPASS_INLINE F16 load(const float* p) {
+  return make([&](size_t i) { return Floats::load_unaligned(p + i * part_width); });
+}
+ONEPASS_INLINE void store(float* p, F16 a) {
+  for (size_t i = 0; i < part_count; ++i) a.part[i].store_unaligned(p + i * part_width);
+}
+
+// The first n < 16 lanes; no byte beyond them is touched, and the others load as 0.
+#if defined(__AVX512BW__)
+ONEPASS_INLINE __mmask16 first(size_t n) { return static_cast<__mmask16>((1u << n) - 1u); }
+ONEPASS_INLINE F16 load_first(const float* p, size_t n) { return F16{{_mm512_maskz_loadu_ps(first(n), p)}}; }
+ONEPASS_INLINE void store_first(float* p, F16 a, size_t n) { _mm512_mask_storeu_ps(p, first(n), a.part[0]); }
+#else
+ONEPASS_INLINE F16 load_first(const float* p, size_t n) {
+  alignas(64) float lanes[16] = {};
+  for (size_t i = 0; i < n; ++i) lanes[i] = p[i];
+  return load(lanes);
+}
+ONEPASS_INLINE void store_first(float* p, F16 a, size_t n) {
+  alignas(64) float lanes[16];
+  store(lanes, a);
+  for (size_t i = 0; i < n; ++i) p[i] = lanes[i];
+}
+#endif
+
+// Lane j += lane j+8, j+4, j+2, j+1: the tree of lanes16_sum.
+#if defined(__AVX512BW__) || defined(__AVX2__)
+ONEPASS_INLINE float sum_lanes(F16 a) {
+#if defined(__AVX512BW__)
+  const __m512 all = a.part[0];
+  const __m256 s8 = _mm256_add_ps(_mm512_castps512_ps256(all), _mm512_extractf32x8_ps(all, 1));
+#else
+  const __m256 s8 = _mm256_add_ps(a.part[0], a.part[1]);
+#endif
+  const __m128 s4 = _mm_add_ps(_mm256_castps256_ps128(s8), _mm256_extractf128_ps(s8, 1));
+  const __m128 s2 = _mm_add_ps(s4, _mm_movehl_ps(s4, s4));
+  return _mm_cvtss_f32(_mm_add_ss(s2, _mm_shuffle_ps(s2, s2, 1)));
+}
+#else
+ONEPASS_INLINE float sum_lanes(F16 a) {
+  const float32x4_t s4 = vaddq_f32(vaddq_f32(a.part[0], a.part[2]), vaddq_f32(a.part[1], a.part[3]));
+  const float32x2_t s2 = vadd_f32(vget_low_f32(s4), vget_high_f32(s4));
+  return vget_lane_f32(s2, 0) + vget_lane_f32(s2, 1);
+}
+#endif
+
+// Sixteen elements of another type, widened exactly.
+#if defined(__AVX512BW__)
+ONEPASS_INLINE F16 load_f16(const uint16_t* p) {
+  return F16{{_mm512_cvtph_ps(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(p)))}};
+}
+ONEPASS_INLINE F16 load_i8(const int8_t* p) {
+  const __m128i codes = _mm_loadu_si128(reinterpret_cast<const __m128i*>(p));
+  return F16{{_mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(codes))}};
+}
+#elif defined(__AVX2__)
+ONEPASS_INLINE F16 load_f16(const uint16_t* p) {
+  return make(
+      [&](size_t i) { return Floats(_mm256_cvtph_ps(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p + i * 8)))); });
+}
+ONEPASS_INLINE F16 load_i8(const int8_t* p) {
+  return make([&](size_t i) {
+    const __m128i codes = _mm_loadl_epi64(reinterpret_cast<const __m128i*>(p + i * 8));
+    return Floats(_mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(codes)));
+  });
+}
+#else
+ONEPASS_INLINE F16 load_f16(const uint16_t* p) {
+  return make([&](size_t i) { return Floats(vcvt_f32_f16(vreinterpret_f16_u16(vld1_u16(p + i * 4)))); });
+}
+ONEPASS_INLINE F16 load_i8(const int8_t* p) {
+  const int8x16_t codes = vld1q_s8(p);
+  const int16x8_t low = vmovl_s8(vget_low_s8(codes)), high = vmovl_s8(vget_high_s8(codes));
+  return F16{{vcvtq_f32_s32(vmovl_s16(vget_low_s16(low))), vcvtq_f32_s32(vmovl_s16(vget_high_s16(low))),
+              vcvtq_f32_s32(vmovl_s16(vget_low_s16(high))), vcvtq_f32_s32(vmovl_s16(vget_high_s16(high)))}};
+}
+#endif
+
+// The first n < 16 elements of another type; the others are 0.
+ONEPASS_INLINE F16 load_first(const uint16_t* p, size_t n) {
+  alignas(32) uint16_t lanes[16] = {};
+  for (size_t i = 0; i < n; ++i) lanes[i] = p[i];
+  return load_f16(lanes);
+}
+ONEPASS_INLINE F16 load_first(const int8_t* p, size_t n) {
+  alignas(16) int8_t lanes[16] = {};
+  for (size_t i = 0; i < n; ++i) lanes[i] = p[i];
+  return load_i8(lanes);
+}
+
+// The low byte of each lane's bits: the code in a float to which round_magic was added.
+#if defined(__AVX512BW__)
+ONEPASS_INLINE void store_low_bytes(int8_t* p, F16 a) {
+  _mm_storeu_si128(reinterpret_cast<__m128i*>(p), _mm512_cvtepi32_epi8(_mm512_castps_si512(a.part[0])));
+}
+#elif defined(__AVX2__)
+ONEPASS_INLINE void store_low_bytes(int8_t* p, F16 a) {
+  const __m256i low_byte = _mm256_set1_epi32(0xff);
+  const __m256i low = _mm256_and_si256(_mm256_castps_si256(a.part[0]), low_byte);
+  const __m256i high = _mm256_and_si256(_mm256_castps_si256(a.part[1]), low_byte);
+  const __m256i words = _mm256_permute4x64_epi64(_mm256_packus_epi32(low, high), 0xd8);
+  const __m128i bytes = _mm_packus_epi16(_mm256_castsi256_si128(words), _mm256_extracti128_si256(words, 1));
+  _mm_storeu_si128(reinterpret_cast<__m128i*>(p), bytes);
+}
+#else
+ONEPASS_INLINE void store_low_bytes(int8_t* p, F16 a) {
+  const int16x8_t low =
+      vcombine_s16(vmovn_s32(vreinterpretq_s32_f32(a.part[0])), vmovn_s32(vreinterpretq_s32_f32(a.part[1])));
+  const int16x8_t high =
+      vcombine_s16(vmovn_s32(vreinterpretq_s32_f32(a.part[2])), vmovn_s32(vreinterpretq_s32_f32(a.part[3])));
+  vst1q_s8(p, vcombine_s8(vmovn_s16(low), vmovn_s16(high)));
+}
+#endif
+
+// The bits of |a| as integers, which order as the magnitudes do, with every NaN above infinity.
+template <size_t... i>
+ONEPASS_INLINE I16 magnitude_parts(F16 a, std::index_sequence<i...>) {
+  return I16{{(bits_part(a.part[i]) & Ints(0x7fffffff))...}};
+}
+ONEPASS_INLINE I16 magnitude_bits(F16 a) { return magnitude_parts(a, std::make_index_sequence<part_count>{}); }
+template <size_t... i>
+ONEPASS_INLINE I16 greater_parts(I16 a, I16 b, std::index_sequence<i...>) {
+  return I16{{xsimd::max(a.part[i], b.part[i])...}};
+}
+ONEPASS_INLINE I16 greater(I16 a, I16 b) { return greater_parts(a, b, std::make_index_sequence<part_count>{}); }
+ONEPASS_INLINE int32_t greatest_lane(I16 a) {
+  alignas(64) int32_t lanes[16];
+  for (size_t i = 0; i < part_count; ++i) a.part[i].store_aligned(lanes + i * part_width);
+  int32_t result = lanes[0];
+  for (size_t i = 1; i < 16; ++i) result = lanes[i] > result ? lanes[i] : result;
+  return result;
+}
+
+}  // namespace
+}  // namespace onepass::kernels

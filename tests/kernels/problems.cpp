@@ -1,0 +1,458 @@
+#include "tests/kernels/problems.h"
+
+#include <algorithm>
+#include <bit>
+#include <cstring>
+#include <initializer_list>
+
+#include "kernels/pack/pack.h"
+
+namespace onepass::test {
+namespace {
+
+using kernels::Layout;
+using kernels::packed_bytes;
+using kernels::round_up;
+
+void fill_uniform(Guarded<float>& out, Random& random, float low = -2.0f, float high = 2.0f) {
+  for (float& x : out) x = random.uniform(low, high);
+}
+void fill_any(Guarded<float>& out, Random& random) {
+  for (float& x : out) x = random.any();
+}
+void poison(Guarded<float>& out) {
+  for (float& x : out) x = std::bit_cast<float>(kPoisonBits);
+}
+
+// Elements of a matrix whose last row ends with its last element, so that it can lie against a guard page.
+size_t strided(size_t rows, size_t width, size_t stride) { return rows == 0 ? 0 : (rows - 1) * stride + width; }
+
+bool has(const Case& c, unsigned bit) { return (c.variant & bit) != 0; }
+
+Output f32_output(const char* name, const Guarded<float>& data, size_t rows, size_t width, size_t stride) {
+  return {name, data.data(), rows, width, stride, sizeof(float), data.intact()};
+}
+
+// Every pair of a and b, each with two values of c, and every c with one pair; the variants take turns.
+std::vector<Case> combine(const std::vector<size_t>& as, const std::vector<size_t>& bs, const std::vector<size_t>& cs,
+                          const std::vector<unsigned>& variants) {
+  std::vector<Case> cases;
+  size_t turn = 0;
+  const auto next = [&](size_t a, size_t b, size_t c) {
+    cases.push_back({a, b, c, variants[turn++ % variants.size()]});
+  };
+  for (size_t i = 0; i < as.size(); ++i) {
+    for (size_t j = 0; j < bs.size(); ++j) {
+      next(as[i], bs[j], cs[(i * 5 + j) % cs.size()]);
+      next(as[i], bs[j], cs[(i * 5 + j * 3 + 1) % cs.size()]);
+    }
+  }
+  for (size_t k = 0; k < cs.size(); ++k) next(as[k % as.size()], bs[(k * 3 + 1) % bs.size()], cs[k]);
+  return cases;
+}
+
+}  // namespace
+
+std::string difference(const Output& actual, const Output& expected) {
+  const std::string name = std::string(actual.name) + " ";
+  if (!actual.intact) return name + "was written outside its memory";
+  for (size_t row = 0; row < actual.rows; ++row) {
+    const size_t end = row + 1 == actual.rows ? actual.width : actual.stride;
+    for (size_t i = 0; i < end; ++i) {
+      const size_t at = row * actual.stride + i;
+      const std::string where = name + "[" + std::to_string(row) + "," + std::to_string(i) + "]: ";
+      if (actual.element_bytes == 1) {
+        const int got = static_cast<const int8_t*>(actual.data)[at];
+        const int want = static_cast<const int8_t*>(expected.data)[at];
+        if (got != want) return where + std::to_string(got) + " instead of " + std::to_string(want);
+        continue;
+      }
+      const float got = static_cast<const float*>(actual.data)[at];
+      const float want = static_cast<const float*>(expected.data)[at];
+      const bool is_poison = std::bit_cast<uint32_t>(got) == kPoisonBits;
+      if (i >= actual.width && !is_poison) return where + "written, but lies between the rows";
+      if (i < actual.width && is_poison) return where + "not written";
+      if (i < actual.width && !same_bits(got, want)) {
+        char text[80];
+        snprintf(text, sizeof text, "%a instead of %a", static_cast<double>(got), static_cast<double>(want));
+        return where + text;
+      }
+    }
+  }
+  return {};
+}
+
+// matmul_i8
+
+std::vector<Case> Problem<kernels::MatmulI8>::cases() {
+  auto cases = combine({1, 2, 3, 4, 5, 6, 7, 11, 12, 13, 25, 27}, {1, 15, 16, 17, 31, 32, 33, 47, 64, 67},
+                       {1, 2, 3, 4, 5, 7, 8, 13, 16, 31, 33, 64, 67, 129},
+                       {0, extreme, hostile, no_bias, wide_strides, no_bias | extreme | wide_strides});
+  cases.push_back({97, 33, 20, 0});  // more rows than any block of them
+  cases.push_back({200, 40, 12, extreme});
+  cases.push_back({3, 17, 4099, extreme});
+  return cases;
+}
+
+Problem<kernels::MatmulI8>::Problem(const Case& c, Flush flush)
+    : case_(c),
+      a_stride_(round_up(c.c, 4) + (has(c, wide_strides) ? 12 : 0)),
+      c_stride_(c.b + (has(c, wide_strides) ? 5 : 0)),
+      a_(strided(c.a, round_up(c.c, 4), a_stride_), flush),
+      a_scale_(c.a, flush),
+      w_(packed_bytes(Layout::i8_n32k4, c.b, c.c), flush, 64),
+      bias_(c.b, flush),
+      c_(strided(c.a, c.b, c_stride_), flush) {
+  Random random(c.a * 1000003 + c.b * 1009 + c.c * 7 + c.variant);
+  for (int8_t& code : a_) code = 0;
+  for (size_t m = 0; m < c.a; ++m) {
+    for (size_t k = 0; k < c.c; ++k) {
+      const int8_t sign = (m + (has(c, wide_strides) ? k : 0)) % 2 == 0 ? 1 : -1;
+      a_[m * a_stride_ + k] = has(c, extreme) ? static_cast<int8_t>(127 * sign) : random.code();
+    }
+  }
+  fill_uniform(a_scale_, random, 0.001f, 0.1f);
+  fill_uniform(bias_, random);
+  std::vector<float> weights(c.b * c.c);
+  for (float& w : weights) {
+    const float sign = random.bits() % 8 == 0 ? -1.0f : 1.0f;
+    w = has(c, extreme) ? sign : random.uniform(-1.0f, 1.0f);
+  }
+  (void)kernels::pack_matmul(Layout::i8_n32k4, weights.data(), c.b, c.c, w_.data());
+  if (has(c, hostile)) {
+    for (uint8_t& byte : w_) byte = static_cast<uint8_t>(random.bits());
+  }
+  poison(c_);
+}
+
+kernels::MatmulI8 Problem<kernels::MatmulI8>::args() {
+  return {.a = a_.data(),
+          .a_stride = a_stride_,
+          .a_scale = a_scale_.data(),
+          .w = w_.data(),
+          .bias = has(case_, no_bias) ? nullptr : bias_.data(),
+          .c = c_.data(),
+          .c_stride = c_stride_,
+          .m = case_.a,
+          .n = case_.b,
+          .k = case_.c,
+          .n_begin = 0,
+          .n_end = case_.b};
+}
+
+std::vector<Output> Problem<kernels::MatmulI8>::outputs() const {
+  return {f32_output("C", c_, case_.a, case_.b, c_stride_)};
+}
+
+// matmul_f32
+
+std::vector<Case> Problem<kernels::MatmulF32>::cases() {
+  return combine({1, 2, 3, 4, 5, 6, 7, 8, 9, 11, 12, 13, 25, 27}, {1, 7, 15, 16, 17, 31, 32, 33, 48, 64, 67},
+                 {1, 2, 3, 4, 5, 13, 16, 67, 129},
+                 {0, f16, hostile, no_bias, f16 | hostile, wide_strides, no_bias | f16 | wide_strides});
+}
+
+Problem<kernels::MatmulF32>::Problem(const Case& c, Flush flush)
+    : case_(c),
+      layout_(has(c, f16) ? Layout::f16_n16 : Layout::f32_n16),
+      a_stride_(c.c + (has(c, wide_strides) ? 3 : 0)),
+      c_stride_(c.b + (has(c, wide_strides) ? 5 : 0)),
+      a_(strided(c.a, c.c, a_stride_), flush),
+      w_(packed_bytes(layout_, c.b, c.c), flush, 64),
+      bias_(c.b, flush),
+      c_(strided(c.a, c.b, c_stride_), flush) {
+  Random random(c.a * 1000003 + c.b * 1009 + c.c * 7 + c.variant);
+  fill_uniform(a_, random);
+  fill_uniform(bias_, random);
+  std::vector<float> weights(c.b * c.c);
+  for (float& w : weights) w = random.uniform(-1.0f, 1.0f);
+  (void)kernels::pack_matmul(layout_, weights.data(), c.b, c.c, w_.data());
+  if (has(c, hostile)) {
+    for (uint8_t& byte : w_) byte = static_cast<uint8_t>(random.bits());
+  }
+  poison(c_);
+}
+
+kernels::MatmulF32 Problem<kernels::MatmulF32>::args() {
+  return {.a = a_.data(),
+          .a_stride = a_stride_,
+          .w = w_.data(),
+          .layout = layout_,
+          .bias = has(case_, no_bias) ? nullptr : bias_.data(),
+          .c = c_.data(),
+          .c_stride = c_stride_,
+          .m = case_.a,
+          .n = case_.b,
+          .k = case_.c,
+          .n_begin = 0,
+          .n_end = case_.b};
+}
+
+std::vector<Output> Problem<kernels::MatmulF32>::outputs() const {
+  return {f32_output("C", c_, case_.a, case_.b, c_stride_)};
+}
+
+// attention_f32
+
+std::vector<Case> Problem<kernels::AttentionF32>::cases() {
+  auto cases = combine({1, 2, 3, 5, 7, 8, 9, 13, 17, 19}, {1, 2, 3, 15, 16, 17, 31, 33, 48, 67},
+                       {1, 3, 4, 7, 8, 15, 16, 17, 31, 32, 33, 47, 64, 67, 96}, {0, sharp, wide_strides, hostile});
+  cases.push_back({9, 33, 128, 0});
+  cases.push_back({5, 19, 255, wide_strides});
+  cases.push_back({3, 40, 256, sharp});
+  cases.push_back({17, 257, 32, 0});
+  return cases;
+}
+
+Problem<kernels::AttentionF32>::Problem(const Case& c, Flush flush)
+    : case_(c),
+      stride_(c.c + (has(c, wide_strides) ? 2 * c.c + 3 : 0)),
+      q_(strided(c.a, c.c, stride_), flush),
+      k_(strided(c.b, c.c, stride_), flush),
+      v_(strided(c.b, c.c, stride_), flush),
+      out_(strided(c.a, c.c, stride_), flush),
+      scratch_(kernels::attention_scratch_floats(c.b, c.c), flush, 64) {
+  Random random(c.a * 1000003 + c.b * 1009 + c.c * 7 + c.variant);
+  const float range = has(c, sharp) ? 40.0f : 1.0f;  // sharp: most probabilities underflow
+  fill_uniform(q_, random, -range, range);
+  fill_uniform(k_, random, -range, range);
+  fill_uniform(v_, random);
+  if (has(c, hostile)) {
+    for (int i = 0; i < 3; ++i) k_[random.below(k_.size())] = random.any();
+    v_[random.below(v_.size())] = std::numeric_limits<float>::infinity();
+    q_[random.below(q_.size())] = std::numeric_limits<float>::quiet_NaN();
+  }
+  poison(out_);
+  poison(scratch_);
+}
+
+kernels::AttentionF32 Problem<kernels::AttentionF32>::args() {
+  return {.q = q_.data(),
+          .q_stride = stride_,
+          .k = k_.data(),
+          .k_stride = stride_,
+          .v = v_.data(),
+          .v_stride = stride_,
+          .out = out_.data(),
+          .out_stride = stride_,
+          .q_count = case_.a,
+          .kv_count = case_.b,
+          .head_width = case_.c,
+          .scale = 1.0f / std::sqrt(static_cast<float>(case_.c)),
+          .scratch = scratch_.data()};
+}
+
+std::vector<Output> Problem<kernels::AttentionF32>::outputs() const {
+  return {f32_output("out", out_, case_.a, case_.c, stride_)};
+}
+
+// add_norm
+
+std::vector<Case> Problem<kernels::AddNorm>::cases() {
+  return combine({1, 2, 3, 4, 5, 8, 9}, {1, 2, 3, 7, 15, 16, 17, 31, 32, 33, 47, 48, 67, 384}, {1},
+                 {0, no_bias, no_residual, in_x, in_residual, hostile, no_residual | in_x | wide_strides,
+                  no_bias | in_residual | wide_strides, wide_strides});
+}
+
+Problem<kernels::AddNorm>::Problem(const Case& c, Flush flush)
+    : case_(c),
+      stride_(c.b + (has(c, wide_strides) ? 5 : 0)),
+      x_(strided(c.a, c.b, stride_), flush),
+      residual_(strided(c.a, c.b, stride_), flush),
+      y_(strided(c.a, c.b, stride_), flush),
+      weight_(c.b, flush),
+      bias_(c.b, flush) {
+  Random random(c.a * 1000003 + c.b * 1009 + c.variant);
+  fill_uniform(x_, random);
+  fill_uniform(residual_, random);
+  fill_uniform(weight_, random);
+  fill_uniform(bias_, random);
+  if (has(c, hostile)) {
+    fill_any(x_, random);
+    fill_any(weight_, random);
+  }
+  poison(y_);
+  // Between the rows of whatever is written lies the pattern that must survive.
+  float* out = target();
+  for (size_t row = 0; row + 1 < c.a; ++row) {
+    for (size_t i = c.b; i < stride_; ++i) out[row * stride_ + i] = std::bit_cast<float>(kPoisonBits);
+  }
+}
+
+float* Problem<kernels::AddNorm>::target() {
+  return has(case_, in_x) ? x_.data() : has(case_, in_residual) ? residual_.data() : y_.data();
+}
+
+kernels::AddNorm Problem<kernels::AddNorm>::args() {
+  return {.x = x_.data(),
+          .residual = has(case_, no_residual) ? nullptr : residual_.data(),
+          .weight = weight_.data(),
+          .bias = has(case_, no_bias) ? nullptr : bias_.data(),
+          .y = target(),
+          .rows = case_.a,
+          .width = case_.b,
+          .x_stride = stride_,
+          .residual_stride = stride_,
+          .y_stride = stride_,
+          .eps = 1e-5f};
+}
+
+std::vector<Output> Problem<kernels::AddNorm>::outputs() const {
+  const auto& out = has(case_, in_x) ? x_ : has(case_, in_residual) ? residual_ : y_;
+  return {f32_output("y", out, case_.a, case_.b, stride_)};
+}
+
+// activate
+
+std::vector<Case> Problem<kernels::Activate>::cases() {
+  return combine({1, 2, 3}, {1, 2, 15, 16, 17, 31, 32, 33, 67, 1536}, {0, 1, 2, 3, 4}, {0, hostile, wide_strides});
+}
+
+Problem<kernels::Activate>::Problem(const Case& c, Flush flush)
+    : case_(c), stride_(c.b + (has(c, wide_strides) ? 5 : 0)), x_(strided(c.a, c.b, stride_), flush) {
+  Random random(c.a * 1000003 + c.b * 1009 + c.c * 7 + c.variant);
+  poison(x_);
+  for (size_t row = 0; row < c.a; ++row) {
+    for (size_t i = 0; i < c.b; ++i) {
+      x_[row * stride_ + i] = has(c, hostile) ? random.any() : random.uniform(-10.0f, 10.0f);
+    }
+  }
+  x_[0] = -0.0f;
+}
+
+kernels::Activate Problem<kernels::Activate>::args() {
+  return {
+      .x = x_.data(), .rows = case_.a, .width = case_.b, .stride = stride_, .act = static_cast<kernels::Act>(case_.c)};
+}
+
+std::vector<Output> Problem<kernels::Activate>::outputs() const {
+  return {f32_output("x", x_, case_.a, case_.b, stride_)};
+}
+
+// quantize_rows
+
+std::vector<Case> Problem<kernels::QuantizeRows>::cases() {
+  return combine({1, 2, 3, 9}, {1, 2, 3, 4, 5, 15, 16, 17, 31, 32, 33, 67, 384}, {1},
+                 {0, special, hostile, wide_strides, special | wide_strides});
+}
+
+Problem<kernels::QuantizeRows>::Problem(const Case& c, Flush flush)
+    : case_(c),
+      x_stride_(c.b + (has(c, wide_strides) ? 5 : 0)),
+      codes_stride_(round_up(c.b, 4) + (has(c, wide_strides) ? 8 : 0)),
+      x_(strided(c.a, c.b, x_stride_), flush),
+      codes_(strided(c.a, round_up(c.b, 4), codes_stride_), flush),
+      scale_(c.a, flush) {
+  Random random(c.a * 1000003 + c.b * 1009 + c.variant);
+  fill_uniform(x_, random);
+  if (has(c, hostile)) fill_any(x_, random);
+  if (has(c, special)) {
+    constexpr float inf = std::numeric_limits<float>::infinity();
+    for (size_t row = 0; row < c.a; ++row) {
+      float* x = x_.data() + row * x_stride_;
+      float& chosen = x[random.below(c.b)];
+      switch ((row + c.b) % 8) {
+        case 0:
+          chosen = std::numeric_limits<float>::quiet_NaN();
+          break;
+        case 1:
+          chosen = inf;
+          break;
+        case 2:
+          chosen = -inf;
+          break;
+        case 3:
+          std::fill(x, x + c.b, 0.0f);
+          break;
+        case 4:
+          std::fill(x, x + c.b, -9e-31f);
+          break;  // below the smallest row that is quantised
+        case 5:
+          std::fill(x, x + c.b, std::numeric_limits<float>::max());
+          break;
+        case 6:  // every code and every half between two
+          for (size_t i = 0; i < c.b; ++i) x[i] = static_cast<float>(static_cast<int>(i % 509) - 254) * 0.5f;
+          chosen = 127.0f;
+          break;
+        default:
+          std::fill(x, x + c.b, 1.0000001e-30f);
+          break;
+      }
+    }
+  }
+  for (int8_t& code : codes_) code = kPoisonCode;
+  poison(scale_);
+}
+
+kernels::QuantizeRows Problem<kernels::QuantizeRows>::args() {
+  return {.x = x_.data(),
+          .x_stride = x_stride_,
+          .codes = codes_.data(),
+          .codes_stride = codes_stride_,
+          .scale = scale_.data(),
+          .rows = case_.a,
+          .width = case_.b};
+}
+
+std::vector<Output> Problem<kernels::QuantizeRows>::outputs() const {
+  return {{"codes", codes_.data(), case_.a, round_up(case_.b, 4), codes_stride_, 1, codes_.intact()},
+          f32_output("scale", scale_, 1, case_.a, case_.a)};
+}
+
+// embed_rows
+
+std::vector<Case> Problem<kernels::EmbedRows>::cases() {
+  const auto layouts = {Layout::f32_rows, Layout::f16_rows, Layout::i8_rows};
+  std::vector<Case> cases;
+  for (const Layout layout : layouts) {
+    for (const Case& c : combine({1, 2, 5}, {1, 2, 15, 16, 17, 31, 32, 33, 67, 384}, {1},
+                                 {0, add, hostile, wide_strides, add | wide_strides})) {
+      cases.push_back({c.a, c.b, static_cast<size_t>(layout), c.variant});
+    }
+  }
+  return cases;
+}
+
+Problem<kernels::EmbedRows>::Problem(const Case& c, Flush flush)
+    : case_(c),
+      layout_(static_cast<Layout>(c.c)),
+      stride_(c.b + (has(c, wide_strides) ? 5 : 0)),
+      table_(packed_bytes(layout_, kTableRows, c.b), flush, 4),
+      ids_(c.a, flush),
+      out_(strided(c.a, c.b, stride_), flush) {
+  Random random(c.a * 1000003 + c.b * 1009 + c.c * 7 + c.variant);
+  std::vector<float> values(kTableRows * c.b);
+  for (float& v : values) v = random.uniform(-2.0f, 2.0f);
+  (void)kernels::pack_rows(layout_, values.data(), kTableRows, c.b, table_.data());
+  if (has(c, hostile)) {
+    for (uint8_t& byte : table_) byte = static_cast<uint8_t>(random.bits());
+  }
+  // The first and the last row lie against the guard pages.
+  for (size_t i = 0; i < c.a; ++i) {
+    ids_[i] = static_cast<uint32_t>(i == 0 ? 0 : i == 1 ? kTableRows - 1 : random.below(kTableRows));
+  }
+  poison(out_);
+  if (has(c, add)) {
+    for (size_t row = 0; row < c.a; ++row) {
+      for (size_t i = 0; i < c.b; ++i) out_[row * stride_ + i] = random.uniform(-2.0f, 2.0f);
+    }
+  }
+}
+
+kernels::EmbedRows Problem<kernels::EmbedRows>::args() {
+  return {.table = table_.data(),
+          .layout = layout_,
+          .n = kTableRows,
+          .width = case_.b,
+          .ids = ids_.data(),
+          .out = out_.data(),
+          .out_stride = stride_,
+          .rows = case_.a,
+          .add = has(case_, add)};
+}
+
+std::vector<Output> Problem<kernels::EmbedRows>::outputs() const {
+  return {f32_output("out", out_, case_.a, case_.b, stride_)};
+}
+
+}  // namespace onepass::test
