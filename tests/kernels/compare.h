@@ -35,7 +35,7 @@ inline double ulp_error(float value, long double exact) {
   }
   int exponent = 0;
   std::frexp(rounded, &exponent);
-  const int unit = exponent - 24 < -149 ? -149 : exponent - 24;
+  const int unit = rounded == 0.0f || exponent - 24 < -149 ? -149 : exponent - 24;
   return static_cast<double>(std::fabs(static_cast<long double>(value) - exact) / std::ldexp(1.0L, unit));
 }
 
