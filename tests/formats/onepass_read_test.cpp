@@ -1,0 +1,290 @@
+// ModelFile over valid files, files cut anywhere, files with any byte changed, and things that are not files.
+#include <gtest/gtest.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <bit>
+#include <cstring>
+#include <filesystem>
+#include <fstream>
+
+#include "tests/formats/onepass_raw.h"
+
+namespace onepass::test {
+namespace {
+
+namespace fs = std::filesystem;
+
+class Folder {
+ public:
+  Folder() {
+    std::string name = (fs::temp_directory_path() / "onepass-read-XXXXXX").string();
+    path_ = mkdtemp(name.data());
+  }
+  ~Folder() { fs::remove_all(path_); }
+  std::string operator/(const char* name) const { return (path_ / name).string(); }
+
+ private:
+  fs::path path_;
+};
+
+void store(const std::string& path, std::span<const uint8_t> bytes) {
+  std::ofstream out(path, std::ios::binary);
+  out.write(reinterpret_cast<const char*>(bytes.data()), static_cast<std::streamsize>(bytes.size()));
+  ASSERT_TRUE(out.good());
+}
+
+const std::vector<uint8_t>& tiny_file() {
+  static const std::vector<uint8_t> file = raw_of(tiny_model()).encode();
+  return file;
+}
+
+bool same_bits(float a, float b) { return std::bit_cast<uint32_t>(a) == std::bit_cast<uint32_t>(b); }
+
+void expect_equals_content(const ModelFile& file, const ModelContent& content) {
+  for (const ConfigField& field : config_fields()) {
+    EXPECT_EQ(field.get(file.config()), field.get(content.config)) << field.name;
+  }
+  ASSERT_EQ(file.heads().size(), content.heads.size());
+  for (size_t h = 0; h < content.heads.size(); ++h) {
+    const HeadView& view = file.heads()[h];
+    const HeadContent& head = content.heads[h];
+    EXPECT_EQ(view.name, head.name);
+    EXPECT_EQ(view.kind, head.kind);
+    ASSERT_EQ(view.labels.size(), head.labels.size());
+    for (size_t c = 0; c < head.labels.size(); ++c) EXPECT_EQ(view.labels[c], head.labels[c]);
+    ASSERT_EQ(view.thresholds.size(), head.thresholds.size());
+    for (size_t c = 0; c < head.thresholds.size(); ++c) EXPECT_TRUE(same_bits(view.thresholds[c], head.thresholds[c]));
+    EXPECT_TRUE(same_bits(view.temperature, head.temperature));
+    EXPECT_TRUE(same_bits(view.range_low, head.range_low));
+    EXPECT_TRUE(same_bits(view.range_high, head.range_high));
+  }
+  EXPECT_EQ(file.total_classes(), 6u);
+  EXPECT_EQ(file.metadata().family, content.metadata.family);
+  EXPECT_EQ(file.metadata().model_id, content.metadata.model_id);
+  EXPECT_EQ(file.metadata().model_version, content.metadata.model_version);
+  EXPECT_EQ(file.metadata().licence, content.metadata.licence);
+  EXPECT_EQ(file.metadata().source_hash, content.metadata.source_hash);
+  EXPECT_EQ(file.metadata().quantisation, content.metadata.quantisation);
+  EXPECT_EQ(file.metadata().converter, content.metadata.converter);
+  EXPECT_TRUE(std::ranges::equal(file.tokenizer_section(), content.tokenizer));
+  ASSERT_EQ(file.tensors().size(), content.tensors.size());
+  for (size_t i = 0; i < content.tensors.size(); ++i) {
+    const TensorView& view = file.tensors()[i];
+    const TensorContent& tensor = content.tensors[i];
+    EXPECT_EQ(view.name, tensor.name);
+    EXPECT_EQ(view.layout, tensor.layout);
+    EXPECT_EQ(view.n, tensor.n);
+    EXPECT_EQ(view.k, tensor.k);
+    EXPECT_EQ(reinterpret_cast<uintptr_t>(view.data) % 64, 0u);
+    ASSERT_EQ(view.bytes, tensor.payload.size());
+    EXPECT_EQ(std::memcmp(view.data, tensor.payload.data(), tensor.payload.size()), 0) << tensor.name;
+  }
+  ASSERT_EQ(file.self_tests().size(), content.self_tests.size());
+  for (size_t i = 0; i < content.self_tests.size(); ++i) {
+    EXPECT_TRUE(std::ranges::equal(file.self_tests()[i].ids, content.self_tests[i].ids));
+    EXPECT_TRUE(std::ranges::equal(file.self_tests()[i].logits, content.self_tests[i].logits, same_bits));
+  }
+}
+
+TEST(OnepassRead, EveryWayOfOpeningGivesTheContent) {
+  const Folder folder;
+  const std::string path = folder / "tiny.onepass";
+  store(path, tiny_file());
+  const AlignedBytes bytes(tiny_file());
+  for (const bool verify : {true, false}) {
+    for (const LoadMode mode : {LoadMode::map, LoadMode::copy}) {
+      auto opened = ModelFile::open(path.c_str(), {.mode = mode, .verify = verify});
+      ASSERT_TRUE(opened.ok()) << opened.error().message;
+      const ModelFile moved = std::move(opened).value();
+      expect_equals_content(moved, tiny_model());
+      EXPECT_EQ(moved.file_size(), tiny_file().size());
+      EXPECT_EQ(std::memcmp(moved.root_hash().data(), tiny_file().data() + 32, 32), 0);
+      EXPECT_TRUE(moved.verify().ok());
+      const auto from_memory = ModelFile::from_memory(bytes.span(), {.mode = mode, .verify = verify});
+      ASSERT_TRUE(from_memory.ok()) << from_memory.error().message;
+      expect_equals_content(*from_memory, tiny_model());
+      const auto* first = static_cast<const uint8_t*>(from_memory->tensors()[0].data);
+      const bool inside = first >= bytes.span().data() && first < bytes.span().data() + bytes.span().size();
+      EXPECT_EQ(inside, mode == LoadMode::map) << "weights are used where they lie, unless copied";
+    }
+  }
+}
+
+TEST(OnepassRead, SlotsAndIndices) {
+  const AlignedBytes bytes(tiny_file());
+  const auto file = ModelFile::from_memory(bytes.span(), {});
+  ASSERT_TRUE(file.ok());
+  size_t seen = 0;
+  for (const TensorView& t : file->tensors()) {
+    if (t.name == "layers.1.ffn.down.w") {
+      EXPECT_EQ(t.slot, Slot::ffn_down_w);
+      EXPECT_EQ(t.index, 1u);
+      ++seen;
+    }
+    if (t.name == "heads.2.b") {
+      EXPECT_EQ(t.slot, Slot::head_b);
+      EXPECT_EQ(t.index, 2u);
+      ++seen;
+    }
+  }
+  EXPECT_EQ(seen, 2u);
+}
+
+TEST(OnepassRead, VerifySeesAChangeUnderTheMapping) {
+  const AlignedBytes bytes(tiny_file());
+  const auto file = ModelFile::from_memory(bytes.span(), {});
+  ASSERT_TRUE(file.ok());
+  ASSERT_TRUE(file->verify().ok());
+  const TensorView& tensor = file->tensors()[5];
+  bytes.span()[static_cast<size_t>(tensor.offset)] ^= 1;
+  const Status changed = file->verify();
+  EXPECT_EQ(changed.code(), Code::hash_mismatch);
+  EXPECT_EQ(changed.error().where, tensor.name);
+  EXPECT_EQ(changed.error().offset, tensor.offset);
+}
+
+TEST(OnepassRead, TheHeadIsPrivate) {
+  const AlignedBytes bytes(tiny_file());
+  const auto file = ModelFile::from_memory(bytes.span(), {});
+  ASSERT_TRUE(file.ok());
+  std::memset(bytes.span().data(), 0xFF, static_cast<size_t>(file->tensors()[0].offset));
+  expect_equals_content(*file, tiny_model());
+}
+
+TEST(OnepassRead, MisalignedMemory) {
+  std::vector<uint8_t> room(tiny_file().size() + 128);
+  size_t shift = 1;
+  while ((reinterpret_cast<uintptr_t>(room.data()) + shift) % 64 != 32) ++shift;
+  std::memcpy(room.data() + shift, tiny_file().data(), tiny_file().size());
+  const std::span<const uint8_t> bytes(room.data() + shift, tiny_file().size());
+  const auto mapped = ModelFile::from_memory(bytes, {.mode = LoadMode::map});
+  ASSERT_FALSE(mapped.ok());
+  EXPECT_EQ(mapped.code(), Code::misaligned);
+  const auto copied = ModelFile::from_memory(bytes, {.mode = LoadMode::copy});
+  ASSERT_TRUE(copied.ok()) << copied.error().message;
+  expect_equals_content(*copied, tiny_model());
+}
+
+// Reads everything that a pass could read, so that a sanitizer sees a bad view.
+uint64_t use(const ModelFile& file) {
+  uint64_t sum = file.config().layers + file.total_classes();
+  for (const HeadView& h : file.heads()) {
+    for (const auto& label : h.labels) sum += label.size() + static_cast<uint8_t>(label.back());
+    for (const float t : h.thresholds) sum += t > 0;
+  }
+  for (const SelfTestView& s : file.self_tests()) {
+    for (const uint32_t id : s.ids) sum += id;
+    for (const float logit : s.logits) sum += logit > 0;
+  }
+  for (const TensorView& t : file.tensors()) {
+    const auto* data = static_cast<const uint8_t*>(t.data);
+    for (size_t i = 0; i < t.bytes; ++i) sum += data[i];
+  }
+  return sum;
+}
+
+TEST(OnepassRead, EveryTruncationIsAnError) {
+  for (size_t size = 0; size < tiny_file().size(); ++size) {
+    const AlignedBytes bytes({tiny_file().data(), size});
+    for (const bool verify : {true, false}) {
+      const auto opened = ModelFile::from_memory(bytes.span(), {.verify = verify});
+      ASSERT_FALSE(opened.ok()) << size;
+      ASSERT_EQ(opened.code(), Code::truncated) << size << ": " << code_name(opened.code());
+    }
+  }
+}
+
+// Not only the file is shorter: it also says so.
+TEST(OnepassRead, EveryTruncationWithAnHonestSizeIsAnError) {
+  for (size_t size = 64; size < tiny_file().size(); ++size) {
+    const AlignedBytes bytes({tiny_file().data(), size});
+    for (size_t i = 0; i < 8; ++i) bytes.span()[24 + i] = static_cast<uint8_t>(uint64_t{size} >> (8 * i));
+    const auto opened = ModelFile::from_memory(bytes.span(), {.verify = false});
+    ASSERT_FALSE(opened.ok()) << size;
+    ASSERT_EQ(opened.code(), Code::truncated) << size << ": " << code_name(opened.code());
+  }
+}
+
+TEST(OnepassRead, EveryChangedByteIsAnError) {
+  const AlignedBytes bytes(tiny_file());
+  size_t opened_without_verify = 0;
+  for (size_t at = 0; at < tiny_file().size(); ++at) {
+    const uint8_t right = tiny_file()[at];
+    uint8_t values[10] = {0x00, 0xFF};
+    for (int bit = 0; bit < 8; ++bit) values[2 + bit] = static_cast<uint8_t>(right ^ 1u << bit);
+    for (const uint8_t value : values) {
+      if (value == right) continue;
+      bytes.span()[at] = value;
+      const auto verified = ModelFile::from_memory(bytes.span(), {.verify = true});
+      ASSERT_FALSE(verified.ok()) << "byte " << at << " = " << int{value};
+      ASSERT_NE(verified.error().message[0], '\0');
+      ASSERT_NE(verified.error().where[0], '\0');
+      const auto unverified = ModelFile::from_memory(bytes.span(), {.verify = false});
+      if (unverified.ok()) {
+        ++opened_without_verify;
+        ASSERT_NE(use(*unverified), 0u);
+        ASSERT_FALSE(unverified->verify().ok());
+      }
+    }
+    bytes.span()[at] = right;
+  }
+  ASSERT_TRUE(ModelFile::from_memory(bytes.span(), {}).ok());
+  EXPECT_GT(opened_without_verify, 1000u) << "without verify the weights are not read";
+}
+
+// The largest head: names that differ in the last byte only must not cost quadratic time.
+TEST(OnepassRead, ManyLabels) {
+  ModelContent model = tiny_model();
+  model.self_tests.clear();
+  HeadContent& head = model.heads[0];
+  head.labels.clear();
+  for (int i = 0; i < 65536; ++i) head.labels.push_back(std::string(100, 'x') + std::to_string(i));
+  head.thresholds.assign(head.labels.size(), 0.5f);
+  for (TensorContent& t : model.tensors) {
+    if (t.name == "heads.0.w") t.n = 65536;
+    if (t.name == "heads.0.b") t.k = 65536;
+    if (t.name.starts_with("heads.0.")) t.payload = payload_of(t.layout, t.n, t.k, 1);
+  }
+  const auto file = raw_of(model).encode();
+  const AlignedBytes bytes(file);
+  const auto opened = ModelFile::from_memory(bytes.span(), {});
+  ASSERT_TRUE(opened.ok()) << opened.error().message;
+  EXPECT_EQ(opened->heads()[0].labels[65535], head.labels[65535]);
+
+  head.labels[65535] = head.labels[17];
+  const auto twice = raw_of(model).encode();
+  const AlignedBytes twice_bytes(twice);
+  const auto refused = ModelFile::from_memory(twice_bytes.span(), {});
+  ASSERT_FALSE(refused.ok());
+  EXPECT_EQ(refused.code(), Code::duplicate_name);
+}
+
+TEST(OnepassRead, ThingsThatAreNotFiles) {
+  const Folder folder;
+  const std::string missing = folder / "missing", empty = folder / "empty", fifo = folder / "fifo";
+  const std::string unreadable = folder / "unreadable", self = folder / ".";
+  store(empty, {});
+  store(unreadable, tiny_file());
+  ASSERT_EQ(mkfifo(fifo.c_str(), 0600), 0);
+  ASSERT_EQ(chmod(unreadable.c_str(), 0), 0);
+  for (const LoadMode mode : {LoadMode::map, LoadMode::copy}) {
+    const auto code = [&](const std::string& path) {
+      const auto opened = ModelFile::open(path.c_str(), {.mode = mode});
+      EXPECT_STRNE(opened.error().message, "");
+      return opened.code();
+    };
+    EXPECT_EQ(code(missing), Code::io_error);
+    EXPECT_EQ(code(self), Code::io_error);
+    EXPECT_EQ(code(fifo), Code::io_error);
+    EXPECT_EQ(code("/dev/null"), Code::io_error);
+    EXPECT_EQ(code(empty), Code::truncated);
+    if (geteuid() != 0) {
+      EXPECT_EQ(code(unreadable), Code::io_error);
+    }
+  }
+  EXPECT_EQ(ModelFile::from_memory({}, {}).code(), Code::truncated);
+}
+
+}  // namespace
+}  // namespace onepass::test
