@@ -18,15 +18,15 @@ namespace onepass::convert {
 enum class WeightType { f32, f16, int8 };
 
 struct Options {
-  std::filesystem::path source;               // config.json, model.safetensors or shards, tokenizer files
-  std::filesystem::path tokenizer;            // another folder for the tokenizer; empty: source
-  WeightType weights = WeightType::int8;      // of every product's matrix but the heads'
-  std::optional<WeightType> embeddings;       // of every table; default: as the weights
-  std::map<std::string, HeadKind> kinds;      // by head; overrides the source
-  std::vector<std::string> labels;            // of the only head; empty: the source's
-  std::vector<float> thresholds;              // of the only multi_label head; empty: the source's
-  std::optional<std::array<float, 2>> range;  // of regression heads; default: the source's, else unlimited
-  std::string model_id, model_version;        // empty: the source's, else the folder's name and "1"
+  std::filesystem::path source{};               // config.json, model.safetensors or shards, tokenizer files
+  std::filesystem::path tokenizer{};            // another folder for the tokenizer; empty: source
+  WeightType weights = WeightType::int8;        // of every product's matrix but the heads'
+  std::optional<WeightType> embeddings{};       // of every table; default: as the weights
+  std::map<std::string, HeadKind> kinds{};      // by head; overrides the source
+  std::vector<std::string> labels{};            // of the only head; empty: the source's
+  std::vector<float> thresholds{};              // of the only multi_label head; empty: the source's
+  std::optional<std::array<float, 2>> range{};  // of regression heads; default: the source's, else unlimited
+  std::string model_id{}, model_version{};      // empty: the source's, else the folder's name and "1"
 };
 
 // Everything that a file of these options holds, checked: every tensor of the architecture present in the source with

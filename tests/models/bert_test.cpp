@@ -1,0 +1,208 @@
+// BERT against the reference implementation: every fixture checkpoint, converted and run.
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <numeric>
+
+#include "engine/runtime/model.h"
+#include "engine/runtime/session.h"
+#include "tests/models/expected.h"
+#include "tests/support/near.h"
+#include "tools/convert/convert.h"
+
+namespace onepass::test {
+namespace {
+
+using convert::WeightType;
+using kernels::Isa;
+
+std::vector<std::string> cases() {
+  std::vector<std::string> names;
+  for (const auto& entry : std::filesystem::directory_iterator(fixtures() / "bert")) {
+    if (entry.is_directory()) names.push_back(entry.path().filename().string());
+  }
+  std::sort(names.begin(), names.end());
+  return names;
+}
+
+Model convert_case(const std::string& name, WeightType weights) {
+  auto content = convert::convert_folder({.source = fixtures() / "bert" / name, .weights = weights}, nullptr);
+  if (!content.ok()) throw std::runtime_error(name + ": " + content.error().where + ": " + content.error().message);
+  auto bytes = serialize_model(content.value());
+  if (!bytes.ok()) throw std::runtime_error(name + ": " + bytes.error().message);
+  auto model = Model::from_memory(bytes.value(), {.mode = LoadMode::copy});
+  if (!model.ok()) throw std::runtime_error(name + ": " + model.error().where + ": " + model.error().message);
+  return std::move(model).value();
+}
+
+Session open_session(const Model& model, Isa isa = kernels::best_isa(), Executor executor = {}) {
+  auto session = Session::create(model, {.isa = isa, .executor = executor});
+  if (!session.ok()) throw std::runtime_error(session.error().message);
+  return std::move(session).value();
+}
+
+std::vector<float> run(Session& session, std::span<const uint32_t> ids, std::span<const uint32_t> starts,
+                       const StageObserver& observer = {}) {
+  std::vector<float> logits((starts.size() - 1) * session.model().total_classes());
+  const Status status = session.run_ids(ids, starts, logits, observer);
+  if (!status.ok()) throw std::runtime_error(status.error().message);
+  return logits;
+}
+
+// Compares every stage with the reference and keeps the first that diverges.
+struct FirstDivergence {
+  const Expected& expected;
+  double tolerance;
+  std::string stage;
+  double difference = 0;
+  size_t layer = 0;
+
+  static void call(void* context, const char* stage, const float* rows, size_t count, size_t width) {
+    auto& self = *static_cast<FirstDivergence*>(context);
+    const std::vector<float>& all = self.expected.hidden[self.layer++];
+    std::vector<float> gold;
+    if (count * width == all.size()) {
+      gold = all;
+    } else {  // the pooled rows alone: the first of each text
+      for (size_t b = 0; b < count; ++b) {
+        const float* row = all.data() + self.expected.starts[b] * width;
+        gold.insert(gold.end(), row, row + width);
+      }
+    }
+    const double d = max_difference({rows, count * width}, gold);
+    if (d > self.tolerance && self.stage.empty()) {
+      self.stage = stage;
+      self.difference = d;
+    }
+  }
+};
+
+class Bert : public testing::TestWithParam<std::string> {
+ protected:
+  Expected expected_ = load_expected(fixtures() / "bert" / GetParam());
+};
+
+TEST_P(Bert, TokenIdsEqualTheReference) {
+  const Model model = convert_case(GetParam(), WeightType::f32);
+  Session session = open_session(model);
+  for (size_t b = 0; b < expected_.texts.size(); ++b) {
+    const auto tokens = session.tokenize(expected_.texts[b], {});
+    ASSERT_TRUE(tokens.ok());
+    const std::vector<uint32_t> ours(tokens.value().ids.begin(), tokens.value().ids.end());
+    const std::vector<uint32_t> gold(expected_.ids.begin() + expected_.starts[b],
+                                     expected_.ids.begin() + expected_.starts[b + 1]);
+    EXPECT_EQ(ours, gold) << expected_.texts[b];
+  }
+}
+
+TEST_P(Bert, F32LogitsEqualTheReference) {
+  const Model model = convert_case(GetParam(), WeightType::f32);
+  Session session = open_session(model);
+  FirstDivergence first{expected_, 2e-5, {}};
+  const auto logits = run(session, expected_.ids, expected_.starts, {FirstDivergence::call, &first});
+  EXPECT_EQ(first.stage, "") << "first diverging stage, by " << first.difference;
+  EXPECT_EQ(first.layer, expected_.hidden.size());
+  EXPECT_LE(max_difference(logits, expected_.logits), 2e-5);
+}
+
+TEST_P(Bert, F16WeightsStayNear) {
+  const Model model = convert_case(GetParam(), WeightType::f16);
+  Session session = open_session(model);
+  EXPECT_LE(max_difference(run(session, expected_.ids, expected_.starts), expected_.logits), 0.02);
+}
+
+TEST_P(Bert, Int8WeightsStayNear) {
+  const Model model = convert_case(GetParam(), WeightType::int8);
+  Session session = open_session(model);
+  const auto logits = run(session, expected_.ids, expected_.starts);
+  // Random weights of a tiny width are the worst case for 8 bits; what matters here is that nothing is scaled wrongly.
+  EXPECT_LE(max_difference(logits, expected_.logits), 0.35);
+  EXPECT_GT(max_difference(logits, expected_.logits), 0);
+}
+
+// The same bits for any batch, order, thread count and level.
+TEST_P(Bert, LogitsDependOnTheTextAlone) {
+  for (const WeightType weights : {WeightType::f32, WeightType::f16, WeightType::int8}) {
+    const Model model = convert_case(GetParam(), weights);
+    const size_t classes = model.total_classes();
+    std::vector<float> alone;
+    Session one = open_session(model, Isa::scalar);
+    for (size_t b = 0; b < expected_.texts.size(); ++b) {
+      const uint32_t n = expected_.starts[b + 1] - expected_.starts[b];
+      const uint32_t starts[] = {0, n};
+      const auto logits = run(one, std::span(expected_.ids).subspan(expected_.starts[b], n), starts);
+      alone.insert(alone.end(), logits.begin(), logits.end());
+    }
+    // 64 texts: each of the 8 eight times, in an order that mixes lengths.
+    std::vector<size_t> order(64);
+    for (size_t i = 0; i < order.size(); ++i) order[i] = (i * 29 + i / 8) % expected_.texts.size();
+    std::vector<uint32_t> ids, starts{0};
+    std::vector<float> gold;
+    for (const size_t b : order) {
+      ids.insert(ids.end(), expected_.ids.begin() + expected_.starts[b],
+                 expected_.ids.begin() + expected_.starts[b + 1]);
+      starts.push_back(static_cast<uint32_t>(ids.size()));
+      gold.insert(gold.end(), alone.begin() + static_cast<std::ptrdiff_t>(b * classes),
+                  alone.begin() + static_cast<std::ptrdiff_t>((b + 1) * classes));
+    }
+    for (unsigned level = 0; level < kernels::isa_count; ++level) {
+      const auto isa = static_cast<Isa>(level);
+      if (!kernels::isa_available(isa)) continue;
+      for (const unsigned threads : {1u, 2u, 5u}) {
+        // An executor that runs the slots in an order of its own.
+        const Executor backwards{[](void*, size_t count, void (*task)(void*, size_t), void* argument) {
+                                   for (size_t i = count; i-- > 0;) task(argument, i);
+                                 },
+                                 nullptr, threads};
+        Session session = open_session(model, isa, backwards);
+        EXPECT_EQ(session.isa(), isa);
+        EXPECT_TRUE(same_bits(run(session, ids, starts), gold))
+            << kernels::isa_name(isa) << ", " << threads << " slots, weights " << static_cast<int>(weights);
+      }
+    }
+    Session parallel = open_session(model, kernels::best_isa(), openmp_executor(2));
+    EXPECT_TRUE(same_bits(run(parallel, ids, starts), gold)) << "two threads";
+  }
+}
+
+TEST_P(Bert, SelfTestsPassOnEveryLevel) {
+  auto content = convert::convert_folder({.source = fixtures() / "bert" / GetParam()}, nullptr);
+  ASSERT_TRUE(content.ok()) << content.error().message;
+  ASSERT_TRUE(convert::add_self_tests(content.value()).ok());
+  EXPECT_GE(content.value().self_tests.size(), 4u);
+  const auto bytes = serialize_model(content.value());
+  ASSERT_TRUE(bytes.ok()) << bytes.error().message;
+  const auto model = Model::from_memory(bytes.value(), {.mode = LoadMode::copy});
+  ASSERT_TRUE(model.ok()) << model.error().message;
+  for (unsigned level = 0; level < kernels::isa_count; ++level) {
+    const auto isa = static_cast<Isa>(level);
+    if (!kernels::isa_available(isa)) continue;
+    const Status status = run_self_tests(model.value(), isa);
+    EXPECT_TRUE(status.ok()) << kernels::isa_name(isa) << ": " << status.error().message;
+  }
+  content.value().self_tests[1].logits[0] += 1e-3f;
+  const auto wrong = serialize_model(content.value());
+  ASSERT_TRUE(wrong.ok());
+  const auto damaged = Model::from_memory(wrong.value(), {.mode = LoadMode::copy});
+  ASSERT_TRUE(damaged.ok());
+  EXPECT_EQ(run_self_tests(damaged.value(), kernels::best_isa()).code(), Code::self_test_failed);
+}
+
+INSTANTIATE_TEST_SUITE_P(Fixtures, Bert, testing::ValuesIn(cases()), [](const auto& info) { return info.param; });
+
+TEST(BertFixtures, ThereAreEnough) { EXPECT_GE(cases().size(), 10u); }
+
+TEST(Near, RejectsNanSignFlipAndSmallScaleError) {
+  const float nan = std::numeric_limits<float>::quiet_NaN();
+  const std::vector<float> a = {1, -2, 3};
+  EXPECT_EQ(max_difference(a, a), 0);
+  EXPECT_GT(max_difference(a, std::vector<float>{1, -2, nan}), 1e30);
+  EXPECT_GT(max_difference(std::vector<float>{nan, -2, 3}, std::vector<float>{nan, -2, 3}), 1e30);
+  EXPECT_GT(max_difference(a, std::vector<float>{1, 2, 3}), 1);
+  EXPECT_GT(max_difference(a, std::vector<float>{1, -2, 3.003f}), 1e-3);
+  EXPECT_GT(max_difference(a, std::vector<float>{1, -2}), 1e30);
+  EXPECT_FALSE(same_bits(a, std::vector<float>{1, -2, std::nextafter(3.0f, 4.0f)}));
+}
+
+}  // namespace
+}  // namespace onepass::test
