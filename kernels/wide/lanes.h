@@ -10,6 +10,8 @@
 #include <utility>
 #include <xsimd/xsimd.hpp>
 
+#include "kernels/inline.h"
+
 #if defined(__AVX512BW__) || defined(__AVX2__)
 #include <immintrin.h>
 #elif defined(__aarch64__)
@@ -20,8 +22,6 @@
 #define ONEPASS_JOIN_(op, isa) op##_##isa
 #define ONEPASS_JOIN(op, isa) ONEPASS_JOIN_(op, isa)
 #define ONEPASS_NAME(op) ONEPASS_JOIN(op, ONEPASS_ISA)
-
-#define ONEPASS_INLINE [[gnu::always_inline]] inline
 
 namespace onepass::kernels {
 namespace {

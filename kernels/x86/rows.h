@@ -1,0 +1,70 @@
+// How the int8 products of x86 walk over C, whatever their tile: groups of rows, panels of 32 channels, blocks of
+// rows. Only for sources of one level; internal linkage.
+#pragma once
+
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+
+#include "kernels/inline.h"
+#include "kernels/matmul_i8.h"
+
+namespace onepass::kernels {
+namespace {
+
+// 32 channels of W: the view that a tile needs.
+struct Panel {
+  const uint8_t* codes;  // [K/4][32][4], 64-byte aligned
+  const float* scale;    // [32]
+  const float* bias;     // [count] or null
+  size_t n, count;       // first channel, and how many of the 32 exist
+};
+
+ONEPASS_INLINE int32_t load_four(const int8_t* a) {
+  int32_t four;
+  memcpy(&four, a, sizeof four);
+  return four;
+}
+
+// Rows that share a pass over the panels: their activations (96 x 384 codes = 36 KiB) and one panel stay in the
+// first- and second-level caches, and what is computed once per row is computed once per group.
+constexpr size_t group_rows = 96;
+
+// Calls the tile with `rows`, 1..most, as a constant.
+template <class Level, size_t most>
+ONEPASS_INLINE void dispatch_rows(size_t rows, const MatmulI8& op, size_t m, const Panel& panel, const int32_t* start) {
+  if (rows == most) {
+    Level::template tile_of<most>(op, m, panel, start);
+  } else if constexpr (most > 1) {
+    dispatch_rows<Level, most - 1>(rows, op, m, panel, start);
+  }
+}
+
+// Level has: rows, the largest tile; start(a, k_end), where the sums of a row begin; tile_of<rows>(...).
+template <class Level>
+ONEPASS_INLINE void multiply_panels(const MatmulI8& op) {
+  const size_t k_end = round_up(op.k, 4);
+  const auto* codes = static_cast<const uint8_t*>(op.w);
+  const auto* scale = reinterpret_cast<const float*>(codes + scale_offset(Layout::i8_n32k4, op.n, op.k));
+  for (size_t group = 0; group < op.m; group += group_rows) {
+    const size_t group_end = op.m - group < group_rows ? op.m : group + group_rows;
+    int32_t start[group_rows];
+    for (size_t m = group; m < group_end; ++m) start[m - group] = Level::start(op.a + m * op.a_stride, k_end);
+
+    // Blocks of equal height: 16 rows are 8 + 8 rather than 12 + 4, which would leave the multiplier waiting.
+    const size_t blocks = (group_end - group + Level::rows - 1) / Level::rows;
+    for (size_t n = op.n_begin; n < op.n_end; n += 32) {
+      const Panel panel = {codes + n * k_end, scale + n, op.bias != nullptr ? op.bias + n : nullptr, n,
+                           op.n_end - n < 32 ? op.n_end - n : 32};
+      size_t m = group;
+      for (size_t block = blocks; block > 0; --block) {
+        const size_t rows = (group_end - m + block - 1) / block;
+        dispatch_rows<Level, Level::rows>(rows, op, m, panel, start + (m - group));
+        m += rows;
+      }
+    }
+  }
+}
+
+}  // namespace
+}  // namespace onepass::kernels
