@@ -1,0 +1,37 @@
+// What the kinds of tokenizer share. A kind is one file, with one row in tokenizer_json.cpp.
+// These functions may throw std::bad_alloc; the public ones of tokenizer.h catch it.
+#pragma once
+
+#include <string_view>
+#include <unordered_map>
+
+#include "formats/huggingface/tokenizer.h"
+
+namespace onepass {
+
+// Fills the spec from the "model", "normalizer", "pre_tokenizer" and "decoder" of `root`.
+Status read_wordpiece(const JsonNode& root, TokenizerSpec& spec);
+
+// "type" of a component, e.g. "normalizer". A null or absent component has the type "null".
+Result<std::string> component_type(const JsonNode& root, std::string_view key);
+// The error for a component of a type that is not known.
+Error unsupported_type(const JsonNode& root, std::string_view key, const std::string& type, const char* supported);
+
+// {"token": id, ...} with the ids 0, 1, 2, ... to pieces by id.
+Result<std::vector<std::string>> read_vocab(const JsonNode& vocab);
+// The rules for one token and for their number, for vocabularies of every kind.
+Status check_token(std::string_view token, const std::string& where);
+Status check_token_count(uint64_t count, const std::string& where);
+
+using TokenIds = std::unordered_map<std::string_view, uint32_t>;
+// Of the pieces and the added tokens; it refers to the strings of `spec`.
+TokenIds ids_of(const TokenizerSpec& spec);
+
+// Files that may lie beside a vocab.txt: they must name the five special tokens of BERT and no others.
+Status check_special_tokens_map(const JsonNode& map);
+Status check_added_tokens_json(const JsonNode& map, const TokenizerSpec& spec);
+
+// Errors if a tokenizer_config.json contradicts a WordPiece spec that came from tokenizer.json.
+Status check_tokenizer_config(const JsonNode& config, const TokenizerSpec& spec);
+
+}  // namespace onepass
