@@ -41,9 +41,9 @@ static_assert([] {
   return true;
 }());
 
-#define ONEPASS_INTEGER_FIELD(key, name, member, max)                                           \
-  {                                                                                             \
-    key, name, false, [](const Config& c) noexcept { return static_cast<uint64_t>(c.member); }, \
+#define ONEPASS_INTEGER_FIELD(key, name, member, max)                                              \
+  {                                                                                                \
+    key, name, false, [](const Config& c) noexcept { return static_cast<uint64_t>(c.member); },    \
         [](Config& c, uint64_t v) noexcept { c.member = static_cast<decltype(c.member)>(v); }, max \
   }
 
@@ -84,9 +84,12 @@ std::span<const SlotSpec> slot_specs() noexcept { return kSlots; }
 
 bool layout_fits(Role role, Layout layout) noexcept {
   switch (role) {
-    case Role::vector: return layout == Layout::f32_rows;
-    case Role::table: return layout == Layout::f32_rows || layout == Layout::f16_rows || layout == Layout::i8_rows;
-    case Role::matrix: return layout == Layout::f32_n16 || layout == Layout::f16_n16 || layout == Layout::i8_n32k4;
+    case Role::vector:
+      return layout == Layout::f32_rows;
+    case Role::table:
+      return layout == Layout::f32_rows || layout == Layout::f16_rows || layout == Layout::i8_rows;
+    case Role::matrix:
+      return layout == Layout::f32_n16 || layout == Layout::f16_n16 || layout == Layout::i8_n32k4;
   }
   return false;
 }
@@ -101,35 +104,52 @@ bool slot_present(Slot slot, const Config& config) noexcept {
     case Slot::ffn_up_w:
     case Slot::ffn_down_w:
     case Slot::ffn_norm_w:
-    case Slot::head_w: return true;
-    case Slot::embed_position: return arch.position == Position::learned;
-    case Slot::embed_type: return arch.segment_types != 0;
-    case Slot::embed_norm_w: return arch.embed_norm != 0;
-    case Slot::embed_norm_b: return arch.embed_norm != 0 && arch.biases != 0;
+    case Slot::head_w:
+      return true;
+    case Slot::embed_position:
+      return arch.position == Position::learned;
+    case Slot::embed_type:
+      return arch.segment_types != 0;
+    case Slot::embed_norm_w:
+      return arch.embed_norm != 0;
+    case Slot::embed_norm_b:
+      return arch.embed_norm != 0 && arch.biases != 0;
     case Slot::attn_qkv_b:
     case Slot::attn_out_b:
     case Slot::attn_norm_b:
     case Slot::ffn_up_b:
     case Slot::ffn_down_b:
     case Slot::ffn_norm_b:
-    case Slot::head_b: return arch.biases != 0;
-    case Slot::pooler_w: return arch.pooler != 0;
-    case Slot::pooler_b: return arch.pooler != 0 && arch.biases != 0;
+    case Slot::head_b:
+      return arch.biases != 0;
+    case Slot::pooler_w:
+      return arch.pooler != 0;
+    case Slot::pooler_b:
+      return arch.pooler != 0 && arch.biases != 0;
   }
   return false;
 }
 
 uint64_t dim_value(Dim dim, const Config& c, uint32_t classes) noexcept {
   switch (dim) {
-    case Dim::one: return 1;
-    case Dim::D: return c.width;
-    case Dim::HE: return uint64_t{c.heads} * c.head_width;
-    case Dim::QKV: return (uint64_t{c.heads} + 2 * uint64_t{c.kv_heads}) * c.head_width;
-    case Dim::F: return c.ffn_width;
-    case Dim::V: return c.vocab;
-    case Dim::P: return c.positions;
-    case Dim::S: return c.arch.segment_types;
-    case Dim::C: return classes;
+    case Dim::one:
+      return 1;
+    case Dim::D:
+      return c.width;
+    case Dim::HE:
+      return uint64_t{c.heads} * c.head_width;
+    case Dim::QKV:
+      return (uint64_t{c.heads} + 2 * uint64_t{c.kv_heads}) * c.head_width;
+    case Dim::F:
+      return c.ffn_width;
+    case Dim::V:
+      return c.vocab;
+    case Dim::P:
+      return c.positions;
+    case Dim::S:
+      return c.arch.segment_types;
+    case Dim::C:
+      return classes;
   }
   return 0;
 }

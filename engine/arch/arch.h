@@ -34,11 +34,11 @@ struct ArchSpec {
   uint32_t segment_types = 0;   // rows of the segment table; 0: none. One text reads row 0.
   Mask mask{};
   Ffn ffn{};
-  Act act{};                    // inside the ffn
-  uint32_t embed_norm = 0;      // 1: a norm after the embeddings
-  uint32_t biases = 0;          // 1: every product adds a bias, every norm has one
+  Act act{};                // inside the ffn
+  uint32_t embed_norm = 0;  // 1: a norm after the embeddings
+  uint32_t biases = 0;      // 1: every product adds a bias, every norm has one
   Pool pool{};
-  uint32_t pooler = 0;          // 1: pooled = pooler_act(W pooled + b) before the heads
+  uint32_t pooler = 0;  // 1: pooled = pooler_act(W pooled + b) before the heads
   Act pooler_act{};
 };
 
@@ -68,12 +68,12 @@ Status validate(const Config& config) noexcept;
 
 // One field of Config as a file stores it. Fields equal to 0 are not stored.
 struct ConfigField {
-  uint32_t key;      // stable number
-  const char* name;  // as in docs/format.md and `onepass inspect`
-  bool real;         // a double, else a u32 (enumerations included)
-  uint64_t (*get)(const Config&) noexcept;        // bits of the double, or the integer
+  uint32_t key;                             // stable number
+  const char* name;                         // as in docs/format.md and `onepass inspect`
+  bool real;                                // a double, else a u32 (enumerations included)
+  uint64_t (*get)(const Config&) noexcept;  // bits of the double, or the integer
   void (*set)(Config&, uint64_t bits) noexcept;
-  uint64_t max;      // largest integer accepted
+  uint64_t max;  // largest integer accepted
 };
 // Ascending by key.
 std::span<const ConfigField> config_fields() noexcept;

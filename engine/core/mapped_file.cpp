@@ -68,7 +68,8 @@ Result<MappedFile> MappedFile::read(const char* path) noexcept {
   ONEPASS_TRY_ASSIGN(file, open_regular(path));
   MappedFile result;
   if (!result.copy_.resize_uninitialized(file.size)) {
-    return make_error(Code::out_of_memory, Error::no_offset, path, "no memory for the %zu bytes of the file", file.size);
+    return make_error(Code::out_of_memory, Error::no_offset, path, "no memory for the %zu bytes of the file",
+                      file.size);
   }
   for (size_t done = 0; done < file.size;) {
     const ssize_t n = ::read(file.fd, result.copy_.data() + done, file.size - done);

@@ -8,7 +8,8 @@ namespace onepass {
 const char* code_name(Code code) noexcept {
   switch (code) {
 #define ONEPASS_CODE(name) \
-  case Code::name: return #name;
+  case Code::name:         \
+    return #name;
     ONEPASS_CODE(ok)
     ONEPASS_CODE(invalid_argument)
     ONEPASS_CODE(out_of_memory)

@@ -24,29 +24,29 @@ enum class Code : uint16_t {
   cancelled = 8,
   non_finite_result = 9,
   // The structure of a file.
-  truncated = 20,        // the file ends before what it declares
+  truncated = 20,  // the file ends before what it declares
   bad_magic = 21,
   bad_version = 22,
   bad_endian = 23,
   unknown_flags = 24,
-  size_mismatch = 25,    // declared size != actual size
-  bad_section = 26,      // section table unsorted, overlapping, unknown or missing
+  size_mismatch = 25,  // declared size != actual size
+  bad_section = 26,    // section table unsorted, overlapping, unknown or missing
   misaligned = 27,
   nonzero_padding = 28,
   trailing_bytes = 29,
   hash_mismatch = 30,
-  overflow = 31,         // an integer of the file overflows when combined
-  limit_exceeded = 32,   // a count or size above the documented cap
+  overflow = 31,        // an integer of the file overflows when combined
+  limit_exceeded = 32,  // a count or size above the documented cap
   // The content of a file.
   duplicate_name = 40,
   bad_name = 41,
   bad_utf8 = 42,
-  bad_syntax = 43,       // not the grammar of the format (JSON, numbers)
-  bad_type = 44,         // a value of another type than the key requires
+  bad_syntax = 43,  // not the grammar of the format (JSON, numbers)
+  bad_type = 44,    // a value of another type than the key requires
   missing_key = 45,
   unknown_key = 46,
-  unknown_value = 47,    // an enumeration value outside the documented ones
-  bad_value = 48,        // a number or string outside its documented range
+  unknown_value = 47,  // an enumeration value outside the documented ones
+  bad_value = 48,      // a number or string outside its documented range
   too_deep = 49,
   bad_dtype = 50,
   bad_shape = 51,
@@ -54,7 +54,7 @@ enum class Code : uint16_t {
   extra_tensor = 53,
   non_finite = 54,
   bad_vocabulary = 55,
-  not_canonical = 56,    // a second encoding of the same content
+  not_canonical = 56,  // a second encoding of the same content
   self_test_failed = 57,
 };
 
@@ -71,8 +71,8 @@ struct Error {
 };
 
 // Builds an Error; `format` is printf's. Text that does not fit is cut at a character boundary.
-[[gnu::format(printf, 4, 5)]] Error make_error(Code code, uint64_t offset, std::string_view where,
-                                               const char* format, ...) noexcept;
+[[gnu::format(printf, 4, 5)]] Error make_error(Code code, uint64_t offset, std::string_view where, const char* format,
+                                               ...) noexcept;
 
 // A value or an Error. Like std::expected (C++23), with what the library needs of it.
 template <class T>
@@ -133,17 +133,17 @@ class [[nodiscard]] Status {
 }  // namespace onepass
 
 // Returns the error of `expr` (a Status or Result) from the enclosing function, if it has one.
-#define ONEPASS_TRY(expr)                                   \
-  do {                                                      \
-    if (auto try_status_ = (expr); !try_status_.ok()) {     \
-      return try_status_.error();                           \
-    }                                                       \
+#define ONEPASS_TRY(expr)                               \
+  do {                                                  \
+    if (auto try_status_ = (expr); !try_status_.ok()) { \
+      return try_status_.error();                       \
+    }                                                   \
   } while (false)
 
 // Declares `name` (an lvalue reference to the value of a Result) or returns its error.
-#define ONEPASS_TRY_ASSIGN(name, expr)      \
-  auto name##_result = (expr);              \
-  if (!name##_result.ok()) {                \
-    return name##_result.error();           \
-  }                                         \
+#define ONEPASS_TRY_ASSIGN(name, expr) \
+  auto name##_result = (expr);         \
+  if (!name##_result.ok()) {           \
+    return name##_result.error();      \
+  }                                    \
   auto& name = name##_result.value()
