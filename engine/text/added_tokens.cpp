@@ -184,13 +184,10 @@ Status AddedTokens::index(std::span<const std::string_view> normalized) noexcept
   Array<std::string_view> patterns;
   for (int which = 0; which < 2; ++which) {
     patterns.clear();
-    for (const bool special : {true, false}) {
-      for (uint32_t i = 0; i < tokens_.size(); ++i) {
-        const uint32_t flags = tokens_[i].flags;
-        if (((flags & added_special) != 0) != special || ((flags & added_normalized) != 0) != (which == 1)) continue;
-        const std::string_view pattern = which == 1 ? normalized[i] : tokens_[i].content;
-        if (!patterns.push_back(pattern) || !sets_[which].tokens.push_back(i)) return no_memory();
-      }
+    for (uint32_t i = 0; i < tokens_.size(); ++i) {
+      if (((tokens_[i].flags & added_normalized) != 0) != (which == 1)) continue;
+      const std::string_view pattern = which == 1 ? normalized[i] : tokens_[i].content;
+      if (!patterns.push_back(pattern) || !sets_[which].tokens.push_back(i)) return no_memory();
     }
     if (!sets_[which].matcher.build(patterns.span())) return no_memory();
   }

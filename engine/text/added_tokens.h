@@ -25,7 +25,7 @@ enum AddedTokenFlag : uint32_t {
   added_lstrip = 1 << 1,       // takes the white space before it
   added_rstrip = 1 << 2,       // takes the white space after it
   added_normalized = 1 << 3,   // its normalised content is sought in the normalised text
-  added_special = 1 << 4,      // precedes the others where normalised contents are equal
+  added_special = 1 << 4,      // no part of a text's meaning; kept for who turns ids back into text
   added_all_flags = (1 << 5) - 1,
 };
 
@@ -71,7 +71,7 @@ class AddedTokens {
   const AddedToken& extra_token(size_t i) const noexcept { return tokens_[extra_[i]]; }
 
   // Builds the two matchers. `normalized` has the normalised content of every token with added_normalized, at the
-  // token's index.
+  // token's index; where those are equal, the first token counts (the library picks one at random, anew in every run).
   Status index(std::span<const std::string_view> normalized) noexcept;
 
   // The tokens sought in the text as it is, and in the normalised text: a matcher with the token of each pattern.

@@ -36,7 +36,7 @@ struct TokenizerSpec {
   bool handle_chinese_chars = true;
   bool strip_accents = true;  // a null in tokenizer.json means: as lowercase
   bool lowercase = true;
-  std::vector<AddedTokenSpec> added_tokens;  // in the order of tokenizer.json: it decides between equal contents
+  std::vector<AddedTokenSpec> added_tokens;  // in the order of tokenizer.json
   std::vector<TemplateEntry> single_template;
 };
 

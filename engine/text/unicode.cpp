@@ -75,6 +75,7 @@ size_t valid_utf8_prefix(std::string_view text) noexcept {
       if ((word & 0x8080808080808080) != 0) break;
       pos += sizeof(word);
     }
+    while (pos < text.size() && static_cast<uint8_t>(text[pos]) < 0x80) ++pos;
     if (pos == text.size()) break;
     const Utf8Char c = decode_utf8(text, pos);
     if (!c.valid) break;

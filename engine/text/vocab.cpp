@@ -18,6 +18,7 @@ constexpr uint64_t kSeeds[2] = {0x243F6A8885A308D3, 0x13198A2E03707344};  // of 
 
 // Far above what half-full linear probing meets by chance (about 70 among 2^20 keys).
 constexpr uint32_t kMaxProbes = 256;
+constexpr uint32_t kClustered = kNoPiece - 1;
 constexpr uint32_t kIdBits = 20;
 static_assert(kMaxPieces == 1u << kIdBits);
 constexpr uint32_t kIdMask = kMaxPieces - 1;
@@ -62,70 +63,98 @@ uint64_t finish(uint64_t state, Block tail, size_t size) noexcept {
   return h ^ h >> 32;
 }
 
-uint64_t hash_exact(std::string_view key, bool continuing) noexcept {
-  uint64_t state = kSeeds[continuing];
-  size_t pos = 0;
-  for (; key.size() - pos > kBlock; pos += kBlock) state = mix(state, load_padded(key.data() + pos, kBlock));
-  return finish(state, load_exact(key.data() + pos, key.size() - pos), key.size());
-}
-
 uint32_t tag_of(uint64_t hash) noexcept {
   const auto tag = static_cast<uint32_t>(hash >> 52);
   return (tag == 0 ? 1 : tag) << kIdBits;
 }
 
+// May say no of a text that is, never yes of one that is not. `after`: bytes that may be read behind the text.
+bool is_short_ascii(std::string_view text, size_t after) noexcept {
+  if (text.size() > kBlock || text.size() + after < kBlock) return false;
+  const Block block = load_padded(text.data(), text.size());
+  return ((block.low | block.high) & 0x8080808080808080) == 0;
+}
+
 }  // namespace
+
+// What look_up needs of a key. `tail` is its last block of 1 to 16 bytes, zero when it is empty.
+struct HashedKey {
+  const char* text;
+  size_t size;
+  bool continuing;
+  Block tail;
+  uint64_t hash;
+};
+
+namespace {
+
+// `padded`: 16 bytes from every byte of the key on may be read.
+HashedKey hash_key(std::string_view key, bool continuing, bool padded) noexcept {
+  uint64_t state = kSeeds[continuing];
+  size_t pos = 0;
+  for (; key.size() - pos > kBlock; pos += kBlock) state = mix(state, load_padded(key.data() + pos, kBlock));
+  const Block tail =
+      padded ? load_padded(key.data() + pos, key.size() - pos) : load_exact(key.data() + pos, key.size() - pos);
+  return {key.data(), key.size(), continuing, tail, finish(state, tail, key.size())};
+}
+
+}  // namespace
+
+uint64_t hash_piece(std::string_view key, bool continuing) noexcept { return hash_key(key, continuing, false).hash; }
 
 bool Vocab::reserve_slots(size_t keys) noexcept { return slots_.resize(std::bit_ceil(keys < 8 ? 16 : 2 * keys)); }
 
-bool Vocab::equals(uint32_t id, const char* text, size_t size, bool continuing) const noexcept {
-  std::string_view candidate = piece(id);
-  if (continuing) {
-    if (!candidate.starts_with(prefix_)) return false;
-    candidate.remove_prefix(prefix_.size());
-  }
-  return candidate.size() == size && std::memcmp(candidate.data(), text, size) == 0;
+bool Vocab::readable_block(const char* text) const noexcept {
+  return readable_ - static_cast<size_t>(text - bytes_) >= kBlock;
 }
 
-uint32_t Vocab::look_up(uint64_t hash, const char* text, size_t size, bool continuing) const noexcept {
+bool Vocab::equals(uint32_t id, const HashedKey& key) const noexcept {
+  std::string_view candidate = piece(id);
+  if (key.continuing) {
+    if (!has_prefix(candidate)) return false;
+    candidate.remove_prefix(prefix_.size());
+  }
+  if (candidate.size() != key.size) return false;
+  if (key.size <= kBlock && readable_block(candidate.data())) {
+    return load_padded(candidate.data(), key.size) == key.tail;
+  }
+  return std::memcmp(candidate.data(), key.text, key.size) == 0;
+}
+
+uint32_t Vocab::look_up(const HashedKey& key) const noexcept {
   const size_t mask = slots_.size() - 1;
-  const uint32_t tag = tag_of(hash);
+  const uint32_t tag = tag_of(key.hash);
   for (uint32_t probe = 0; probe < probes_; ++probe) {
-    const uint32_t slot = slots_[(hash + probe) & mask];
+    const uint32_t slot = slots_[(key.hash + probe) & mask];
     if (slot == 0) break;
-    if ((slot & ~kIdMask) == tag && equals(slot & kIdMask, text, size, continuing)) return slot & kIdMask;
+    if ((slot & ~kIdMask) == tag && equals(slot & kIdMask, key)) return slot & kIdMask;
   }
   return kNoPiece;
 }
 
-Status Vocab::insert(uint32_t id, bool continuing, uint64_t offset) noexcept {
-  std::string_view key = piece(id);
-  if (continuing) key.remove_prefix(prefix_.size());
-  const uint64_t hash = hash_exact(key, continuing);
+uint32_t Vocab::insert(uint32_t id, bool continuing) noexcept {
+  std::string_view content = piece(id);
+  if (continuing) content.remove_prefix(prefix_.size());
+  const HashedKey key = hash_key(content, continuing, readable_block(content.data() + content.size()));
   const size_t mask = slots_.size() - 1;
-  const uint32_t tag = tag_of(hash);
+  const uint32_t tag = tag_of(key.hash);
   for (uint32_t probe = 0; probe < kMaxProbes; ++probe) {
-    uint32_t& slot = slots_[(hash + probe) & mask];
+    uint32_t& slot = slots_[(key.hash + probe) & mask];
     if (slot == 0) {
       slot = tag | id;
       if (probe >= probes_) probes_ = probe + 1;
-      uint16_t& longest = longest_[continuing][key.empty() ? 0 : static_cast<uint8_t>(key[0])];
-      if (key.size() > longest) longest = static_cast<uint16_t>(key.size());
-      return {};
+      uint16_t& longest = longest_[continuing][content.empty() ? 0 : static_cast<uint8_t>(content[0])];
+      if (content.size() > longest) longest = static_cast<uint16_t>(content.size());
+      return kNoPiece;
     }
-    if ((slot & ~kIdMask) == tag && equals(slot & kIdMask, key.data(), key.size(), continuing)) {
-      return make_error(Code::duplicate_name, offset, "tokenizer", "pieces %u and %u have the same content",
-                        slot & kIdMask, id);
-    }
+    if ((slot & ~kIdMask) == tag && equals(slot & kIdMask, key)) return slot & kIdMask;
   }
-  return make_error(Code::bad_vocabulary, offset, "tokenizer",
-                    "the pieces cluster in the hash table as no real vocabulary does; the file is hostile or damaged");
+  return kClustered;
 }
 
 Status Vocab::read(Cursor& cursor, uint32_t count, std::string_view continuing_prefix,
                    bool word_initial_prefix) noexcept {
   prefix_ = continuing_prefix;
-  word_initial_prefix_ = word_initial_prefix;
   if (count == 0 || count > kMaxPieces) {
     return make_error(Code::limit_exceeded, cursor.offset(), "tokenizer", "%u pieces; the limit is 1 to %u", count,
                       kMaxPieces);
@@ -133,7 +162,7 @@ Status Vocab::read(Cursor& cursor, uint32_t count, std::string_view continuing_p
   if (count > cursor.remaining() / 4) {
     return make_error(Code::truncated, cursor.offset(), "tokenizer", "%u pieces do not fit the section", count);
   }
-  if (!offsets_.reserve(size_t{count} + 1)) {
+  if (!offsets_.resize_uninitialized(size_t{count} + 1)) {
     return make_error(Code::out_of_memory, Error::no_offset, "tokenizer", "no memory for the vocabulary");
   }
   const uint64_t first = cursor.offset();
@@ -148,14 +177,15 @@ Status Vocab::read(Cursor& cursor, uint32_t count, std::string_view continuing_p
       return make_error(Code::limit_exceeded, offset, "tokenizer", "piece %u has %zu bytes; the limit is %zu", id,
                         text.size(), kMaxPieceBytes);
     }
-    if (!is_valid_utf8(text)) {
+    if (!is_short_ascii(text, cursor.remaining()) && !is_valid_utf8(text)) {
       return make_error(Code::bad_utf8, offset, "tokenizer", "piece %u is not valid UTF-8", id);
     }
     if (id == 0) bytes_ = text.data();
-    (void)offsets_.push_back(static_cast<uint32_t>(offset - first));
-    keys += text.starts_with(prefix_) && word_initial_prefix ? 2 : 1;
+    offsets_[id] = static_cast<uint32_t>(offset - first);
+    keys += word_initial_prefix && has_prefix(text) ? 2 : 1;
   }
-  (void)offsets_.push_back(static_cast<uint32_t>(cursor.offset() - first));
+  offsets_[count] = static_cast<uint32_t>(cursor.offset() - first);
+  readable_ = static_cast<size_t>(cursor.offset() - first) - 4 + cursor.remaining();
   count_ = count;
   // One key more: a piece that is the prefix itself, where that is one punctuation character.
   if (!reserve_slots(keys + 1)) {
@@ -164,18 +194,28 @@ Status Vocab::read(Cursor& cursor, uint32_t count, std::string_view continuing_p
   const size_t first_char = prefix_.empty() ? 0 : decode_utf8(prefix_, 0).length;
   for (uint32_t id = 0; id < count; ++id) {
     const std::string_view text = piece(id);
-    const uint64_t offset = first + offsets_[id];
-    const bool continuing = text.starts_with(prefix_);
-    if (continuing) ONEPASS_TRY(insert(id, true, offset));
-    if (!continuing || word_initial_prefix || text.size() <= first_char) ONEPASS_TRY(insert(id, false, offset));
+    const bool continuing = has_prefix(text);
+    uint32_t other = continuing ? insert(id, true) : kNoPiece;
+    if (other == kNoPiece && (!continuing || word_initial_prefix || text.size() <= first_char)) {
+      other = insert(id, false);
+    }
+    if (other == kClustered) {
+      return make_error(Code::bad_vocabulary, first + offsets_[id], "tokenizer",
+                        "the pieces cluster in the hash table as no real vocabulary does; the file is hostile or "
+                        "damaged");
+    }
+    if (other != kNoPiece) {
+      return make_error(Code::duplicate_name, first + offsets_[id], "tokenizer",
+                        "pieces %u and %u have the same content", other, id);
+    }
   }
   return {};
 }
 
 uint32_t Vocab::find(std::string_view piece) const noexcept {
-  const bool continuing = piece.starts_with(prefix_);
+  const bool continuing = has_prefix(piece);
   if (continuing) piece.remove_prefix(prefix_.size());
-  return look_up(hash_exact(piece, continuing), piece.data(), piece.size(), continuing);
+  return look_up(hash_key(piece, continuing, false));
 }
 
 Vocab::Match Vocab::longest(const char* text, size_t size, bool continuing) const noexcept {
@@ -190,7 +230,7 @@ Vocab::Match Vocab::longest(const char* text, size_t size, bool continuing) cons
     if (length < size && (static_cast<uint8_t>(text[length]) & 0xC0) == 0x80) continue;
     const size_t block = (length - 1) / kBlock;
     const Block tail = load_padded(text + block * kBlock, length - block * kBlock);
-    const uint32_t id = look_up(finish(states[block], tail, length), text, length, continuing);
+    const uint32_t id = look_up({text, length, continuing, tail, finish(states[block], tail, length)});
     if (id != kNoPiece) return {id, static_cast<uint32_t>(length)};
   }
   return {kNoPiece, 0};

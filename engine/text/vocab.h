@@ -18,6 +18,11 @@ constexpr uint32_t kMaxPieces = 1u << 20;
 constexpr size_t kMaxPieceBytes = 4096;
 constexpr uint32_t kNoPiece = UINT32_MAX;
 
+struct HashedKey;
+
+// The hash of a key: a piece, or a continuing piece without its prefix. The low bits choose the first slot.
+uint64_t hash_piece(std::string_view key, bool continuing) noexcept;
+
 class Vocab {
  public:
   // Reads `count` strings and indexes them. A piece that starts with `continuing_prefix` can be found, without the
@@ -41,16 +46,19 @@ class Vocab {
   Match longest(const char* text, size_t size, bool continuing) const noexcept;
 
  private:
-  struct Key;
   bool reserve_slots(size_t keys) noexcept;
-  Status insert(uint32_t id, bool continuing, uint64_t offset) noexcept;
-  uint32_t look_up(uint64_t hash, const char* text, size_t size, bool continuing) const noexcept;
-  bool equals(uint32_t id, const char* text, size_t size, bool continuing) const noexcept;
+  // The equal piece that has the key already, kNoPiece when the key went in, or kClustered.
+  uint32_t insert(uint32_t id, bool continuing) noexcept;
+  bool has_prefix(std::string_view piece) const noexcept {
+    return prefix_.empty() || (!piece.empty() && piece[0] == prefix_[0] && piece.starts_with(prefix_));
+  }
+  bool readable_block(const char* text) const noexcept;
+  uint32_t look_up(const HashedKey& key) const noexcept;
+  bool equals(uint32_t id, const HashedKey& key) const noexcept;
 
   const char* bytes_ = nullptr;  // offsets_ count from here
-  size_t bytes_size_ = 0;
+  size_t readable_ = 0;          // bytes of the section from there
   std::string_view prefix_;
-  bool word_initial_prefix_ = false;
   uint32_t count_ = 0;
   Array<uint32_t> offsets_;  // of every piece, and past the end as if one more followed
   Array<uint32_t> slots_;

@@ -1,0 +1,577 @@
+#!/usr/bin/env python3
+"""The Hugging Face tokenizers library as the oracle of engine/text.
+
+    tokenizer_oracle.py section  --tokenizer tokenizer.json --output FILE
+        Writes the tokenizer section of a model file (docs/tokenizers.md), by a second implementation of its layout.
+    tokenizer_oracle.py compare  --tokenizer tokenizer.json --tool tokenize_lines [--count N] [--seed N] [--texts FILE...]
+        Tokenises texts of FILEs (one a line) and N generated ones with both, compares ids, byte offsets, token counts
+        and truncation, and exits 1 at any difference.
+    tokenizer_oracle.py variants --tokenizer tokenizer.json --tool tokenize_lines [--count N]
+        The same for many configurations over a reduced vocabulary: normaliser flags, added tokens with every flag,
+        prefixes, word lengths.
+    tokenizer_oracle.py fixtures --tokenizer tokenizer.json --output-dir tests/fixtures/text
+        Regenerates the golden fixtures of tests/text.
+    tokenizer_oracle.py speed    --tokenizer tokenizer.json --texts FILE...
+        MB/s of the library on one thread.
+
+Invalid UTF-8 is given to the tool as it is, and to the library decoded with errors="replace".
+"""
+
+import argparse
+import json
+import os
+import random
+import struct
+import subprocess
+import sys
+import tempfile
+import time
+
+os.environ["TOKENIZERS_PARALLELISM"] = "false"
+
+import tokenizers  # noqa: E402
+from tokenizers import Tokenizer  # noqa: E402
+
+SEQUENCE = 0xFFFFFFFF
+
+
+# --- the section -------------------------------------------------------------------------------------------------
+
+
+def string(text):
+    data = text.encode("utf-8")
+    return struct.pack("<I", len(data)) + data
+
+
+def section_of(config):
+    """The bytes of the tokenizer section for a parsed tokenizer.json with WordPiece."""
+    model, normalizer = config["model"], config["normalizer"]
+    if model.get("type", "WordPiece") != "WordPiece" or normalizer["type"] != "BertNormalizer":
+        sys.exit("only WordPiece with BertNormalizer")
+    if config["pre_tokenizer"]["type"] != "BertPreTokenizer":
+        sys.exit("only BertPreTokenizer")
+    pieces = sorted(model["vocab"], key=model["vocab"].get)
+    if [model["vocab"][piece] for piece in pieces] != list(range(len(pieces))):
+        sys.exit("the ids of the vocabulary have gaps")
+    strip = normalizer["strip_accents"]
+    strip = normalizer["lowercase"] if strip is None else strip
+    flags = [normalizer["clean_text"], normalizer["handle_chinese_chars"], strip, normalizer["lowercase"]]
+    template = []
+    post = config["post_processor"]
+    for entry in post["single"] if post else [{"Sequence": {"id": "A"}}]:
+        if "Sequence" in entry:
+            template.append(SEQUENCE)
+        else:
+            template += post["special_tokens"][entry["SpecialToken"]["id"]]["ids"]
+    added = config["added_tokens"]
+    out = struct.pack("<4I", 1, len(pieces), len(added), len(template))
+    out += struct.pack(
+        "<3I",
+        sum(bool(f) << i for i, f in enumerate(flags)),
+        model["vocab"][model["unk_token"]],
+        model["max_input_chars_per_word"],
+    )
+    out += string(model["continuing_subword_prefix"])
+    out += b"".join(string(piece) for piece in pieces)
+    for token in added:
+        names = ("single_word", "lstrip", "rstrip", "normalized", "special")
+        out += struct.pack("<2I", token["id"], sum(token[name] << i for i, name in enumerate(names)))
+        out += string(token["content"])
+    return out + b"".join(struct.pack("<I", entry) for entry in template)
+
+
+# --- texts -------------------------------------------------------------------------------------------------------
+
+SCRIPTS = [
+    (0x21, 0x7E), (0xA0, 0xFF), (0x100, 0x17F), (0x180, 0x24F), (0x250, 0x2AF), (0x1E00, 0x1EFF), (0x370, 0x3FF),
+    (0x1F00, 0x1FFF), (0x400, 0x52F), (0x530, 0x58F), (0x590, 0x5FF), (0x600, 0x6FF), (0x700, 0x74F), (0x780, 0x7BF),
+    (0x7C0, 0x7FF), (0x900, 0x97F), (0x980, 0x9FF), (0xA00, 0xA7F), (0xA80, 0xAFF), (0xB00, 0xB7F), (0xB80, 0xBFF),
+    (0xC00, 0xC7F), (0xC80, 0xCFF), (0xD00, 0xD7F), (0xD80, 0xDFF), (0xE00, 0xE7F), (0xE80, 0xEFF), (0xF00, 0xFFF),
+    (0x1000, 0x109F), (0x10A0, 0x10FF), (0x1100, 0x11FF), (0x1200, 0x139F), (0x13A0, 0x13FF), (0x1780, 0x17FF),
+    (0x1800, 0x18AF), (0x1B00, 0x1B7F), (0x2000, 0x206F), (0x20A0, 0x2BFF), (0x2C00, 0x2DFF), (0x2E80, 0x303F),
+    (0x3040, 0x30FF), (0x3100, 0x33FF), (0x3400, 0x4DBF), (0x4E00, 0x9FFF), (0xA000, 0xA4CF), (0xA640, 0xA69F),
+    (0xA720, 0xA7FF), (0xABC0, 0xABFF), (0xAC00, 0xD7AF), (0xE000, 0xF8FF), (0xF900, 0xFAFF), (0xFB00, 0xFDFF),
+    (0xFE00, 0xFE6F), (0xFE70, 0xFEFF), (0xFF00, 0xFFEF), (0x10000, 0x100FF), (0x10400, 0x1044F), (0x10D40, 0x10D8F),
+    (0x11000, 0x1114F), (0x11300, 0x1137F), (0x11480, 0x115FF), (0x16E40, 0x16EBF), (0x1D100, 0x1D24F),
+    (0x1D400, 0x1D7FF), (0x1E900, 0x1E95F), (0x1F000, 0x1FAFF), (0x20000, 0x2A6DF), (0x2A6E0, 0x2CEAF),
+    (0x2F800, 0x2FA1F), (0xE0000, 0xE01EF), (0xF0000, 0xF0100),
+]  # fmt: skip
+MARKS = (
+    [chr(c) for c in range(0x300, 0x370)]
+    + [chr(c) for c in (0x591, 0x5B0, 0x5C1, 0x64B, 0x651, 0x670, 0x93C, 0x94D, 0x9BC, 0xF71, 0xF72, 0xF74, 0xF73)]
+    + [chr(c) for c in (0x1B44, 0x1BAA, 0x302A, 0x302E, 0x302F, 0x3099, 0xA953, 0x111C0, 0x1133C, 0x1D165, 0x1D16D)]
+    + [chr(c) for c in (0x20D0, 0x20DD, 0xFE20, 0x483, 0x488, 0x0344, 0x1DF5, 0x1DF6, 0x1AC1)]
+)
+SPACES = ["\t", "\n", "\r", " ", "\u00a0", "\u1680", "\u2003", "\u2028", "\u202f", "\u205f", "\u3000", "\x0b", "\x0c", "\x85"]
+CONTROLS = [chr(c) for c in range(32)] + ["\x7f", "\x80", "\x9f", "\u00ad", "\u200b", "\u200d", "\u200e", "\u202e", "\u2060"]
+CONTROLS += ["\ufeff", "\ufffd", "\ufffe", "\uffff", "\ue000", "\U000e0041", "\U0010ffff"]
+EMOJI = ["👍", "😀", "❤️", "👨‍👩‍👧‍👦", "🏳️‍🌈", "🇩🇪", "👋🏽", "1️⃣", "☺", "✨"]
+SPECIAL_CASES = ["İ", "ı", "ß", "ẞ", "Σ", "ς", "ŉ", "ǰ", "ΐ", "Ǆ", "ﬁ", "Ⅷ", "Ⓐ", "Ω", "K", "Å", "가", "각", "豈", "𝅗𝅥", "ᾳ", "ཱི"]
+
+
+def random_char(rng):
+    first, last = rng.choice(SCRIPTS)
+    return chr(rng.randint(first, last))
+
+
+class Generator:
+    """Texts of many kinds; `words` are real words and pieces, `added` the contents of added tokens."""
+
+    def __init__(self, rng, words, added):
+        self.rng, self.words, self.added = rng, words, added
+        self.kinds = [
+            self.script, self.mixed, self.any_code_points, self.marks, self.spaces, self.controls, self.emoji,
+            self.punctuation, self.real_words, self.glued, self.special, self.long_word, self.added_tokens,
+            self.invalid, self.every_kind, self.cased,
+        ]  # fmt: skip
+
+    def make(self):
+        text = self.rng.choice(self.kinds)()
+        return text if isinstance(text, bytes) else text.encode("utf-8")
+
+    def many(self, make, low, high, joiners=(" ",)):
+        parts = []
+        for _ in range(self.rng.randint(low, high)):
+            parts += [make(), self.rng.choice(joiners)]
+        return "".join(parts)
+
+    def script(self):
+        first, last = self.rng.choice(SCRIPTS)
+        word = lambda: "".join(chr(self.rng.randint(first, last)) for _ in range(self.rng.randint(1, 8)))  # noqa: E731
+        return self.many(word, 1, 6, (" ", " ", "", ", "))
+
+    def mixed(self):
+        return self.many(lambda: random_char(self.rng), 1, 30, ("", "", "", " ", "a", "b"))
+
+    def any_code_points(self):
+        def char():
+            c = self.rng.randrange(0x110000 - 0x800)
+            return chr(c if c < 0xD800 else c + 0x800)
+
+        return self.many(char, 1, 12, ("", "a", " ", "Z"))
+
+    def marks(self):
+        base = lambda: self.rng.choice("aeiouAEIOUöÅ가ण가ཀ  -") + "".join(  # noqa: E731
+            self.rng.choice(MARKS) for _ in range(self.rng.choice((1, 2, 3, 5, 40)))
+        )
+        return self.many(base, 1, 5, ("", " ", "n", "\u200d"))
+
+    def spaces(self):
+        return self.many(lambda: self.rng.choice(self.words), 1, 6, SPACES)
+
+    def controls(self):
+        return self.many(lambda: self.rng.choice(self.words), 1, 6, CONTROLS)
+
+    def emoji(self):
+        return self.many(lambda: self.rng.choice(EMOJI), 1, 6, ("", " ", "ok"))
+
+    def punctuation(self):
+        return self.many(lambda: self.rng.choice("!\"#$%&'()*+,-./:;<=>?@[\\]^_`{|}~«»“”…–—¿¡、。؟।§¶·"), 1, 12, ("", " ", "a", "##", "x"))
+
+    def real_words(self):
+        return self.many(lambda: self.rng.choice(self.words), 1, 12, (" ", " ", ", ", ". ", "'", "\n"))
+
+    def glued(self):
+        return self.many(lambda: self.rng.choice(self.words).replace("##", ""), 1, 6, ("", "", "-", " "))
+
+    def cased(self):
+        return self.many(lambda: self.rng.choice((str.upper, str.title, str.swapcase))(self.rng.choice(self.words)), 1, 8)
+
+    def special(self):
+        return self.many(lambda: self.rng.choice(SPECIAL_CASES), 1, 8, ("", " ", "a", "A", "\u0301"))
+
+    def long_word(self):
+        length = self.rng.choice((63, 64, 65, 99, 100, 101, 102, 150, 200, 400, 1023, 1024, 1025))
+        char = self.rng.choice(("a", "é", "я", "中", "\u0301", "😀", "ab", "ing", "가"))
+        return "x " + char * length + self.rng.choice(("", " y", "!"))
+
+    def added_tokens(self):
+        return self.many(lambda: self.rng.choice(self.added), 1, 5, ("", " ", "  ", "a", "é", "_", "\n", ".", "\u3000", "中", "[", "]", "\u0301"))
+
+    def invalid(self):
+        data = bytearray(self.many(lambda: self.rng.choice((self.script, self.real_words, self.added_tokens))(), 1, 2).encode())
+        for _ in range(self.rng.randint(1, 8)):
+            at = self.rng.randint(0, len(data))
+            choice = self.rng.randrange(3)
+            if choice == 0:
+                data[at:at] = bytes([self.rng.randint(0x80, 0xFF)])
+            elif choice == 1 and at < len(data):
+                del data[at]
+            else:
+                data[at:at] = self.rng.choice((b"\xed\xa0\x80", b"\xf0\x9f", b"\xc0\xaf", b"\xf4\x90\x80\x80", b"\xe2\x82", b"\xff", b"\0"))
+        return bytes(data)
+
+    def every_kind(self):
+        parts = [self.rng.choice(self.kinds[:-2])() for _ in range(self.rng.randint(2, 4))]
+        return b" ".join(p if isinstance(p, bytes) else p.encode("utf-8") for p in parts)
+
+
+def huge_texts():
+    for size in (1 << 10, 1 << 16, 1 << 20):
+        for char in ("a", "é", "я", "中", "\u0301", "😀", "a\u0301", "ab ", "-", " ", "\u0316\u0301", "\x00", "가"):
+            yield (char * (size // len(char.encode()))).encode()
+        yield b"\xff" * size
+
+
+def every_character():
+    for c in range(0x110000):
+        if not 0xD800 <= c < 0xE000:
+            yield chr(c).encode()
+            yield ("a" + chr(c) + "b").encode()
+
+
+def read_lines(paths):
+    for path in paths:
+        with open(path, "rb") as file:
+            for line in file:
+                if line.strip():
+                    yield line.rstrip(b"\r\n")
+
+
+# --- comparison --------------------------------------------------------------------------------------------------
+
+
+class Tool:
+    """The built tokenize_lines as a pipe: texts in, (ids, spans, total tokens, bytes used) out."""
+
+    def __init__(self, path, section, max_tokens=None):
+        self.file = tempfile.NamedTemporaryFile(suffix=".section")
+        self.file.write(section)
+        self.file.flush()
+        self.command = [path, self.file.name] + ([] if max_tokens is None else [str(max_tokens)])
+
+    def run(self, texts):
+        data = b"".join(struct.pack("<I", len(text)) + text for text in texts)
+        done = subprocess.run(self.command, input=data, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        if done.returncode != 0:
+            sys.exit(f"{self.command}: {done.returncode}: {done.stderr.decode(errors='replace')}")
+        words = memoryview(done.stdout).cast("I")
+        at, results = 0, []
+        for _ in texts:
+            count = words[at]
+            ids = list(words[at + 1 : at + 1 + count])
+            flat = list(words[at + 1 + count : at + 1 + 3 * count])
+            at += 1 + 3 * count
+            results.append((ids, list(zip(flat[::2], flat[1::2])), words[at], words[at + 1]))
+            at += 2
+        if at != len(words):
+            sys.exit("tokenize_lines wrote more than it should")
+        return results
+
+
+def decode_with_places(data):
+    """The decoded text, and the byte offset of every character and of the end."""
+    text = data.decode("utf-8", errors="replace")
+    if "\ufffd" not in text:
+        places, at = [], 0
+        for char in text:
+            places.append(at)
+            code = ord(char)
+            at += 1 if code < 0x80 else 2 if code < 0x800 else 3 if code < 0x10000 else 4
+        return text, places + [at]
+    places, at = [], 0
+    for char in text:
+        places.append(at)
+        encoded = char.encode()
+        if data[at : at + len(encoded)] == encoded:
+            at += len(encoded)
+        else:  # a maximal subpart: the longest prefix here that decodes to one U+FFFD
+            for length in (3, 2, 1):
+                if at + length <= len(data) and data[at : at + length].decode(errors="replace") == "\ufffd":
+                    break
+            at += length
+    assert at == len(data), data
+    return text, places + [at]
+
+
+def expected(tokenizer, data, with_special):
+    text, places = decode_with_places(data)
+    encoding = tokenizer.encode(text, add_special_tokens=with_special)
+    spans = []
+    for (begin, end), special in zip(encoding.offsets, encoding.special_tokens_mask):
+        spans.append((0, 0) if special and (begin, end) == (0, 0) else (places[begin], places[end]))
+    return list(encoding.ids), spans
+
+
+def differences(tokenizer, tool, texts, report, max_tokens=None):
+    """The number of texts with a difference; prints the first ones."""
+    wrong = 0
+    for text, (ids, spans, total, used) in zip(texts, tool.run(texts)):
+        want_ids, want_spans = expected(tokenizer, text, True)
+        problem = None
+        if max_tokens is not None:
+            around = len(tokenizer.encode("").ids)
+            full_ids, full_spans = want_ids, want_spans
+            if len(full_ids) > max_tokens:
+                tokenizer.enable_truncation(max_tokens)
+                want_ids, want_spans = expected(tokenizer, text, True)
+                tokenizer.no_truncation()
+            if total != len(full_ids):
+                problem = f"total_tokens {total}, expected {len(full_ids)}"
+            body = [s for s in want_spans if s != (0, 0)]
+            if problem is None and used != (body[-1][1] if len(want_ids) > around and body else 0):
+                problem = f"bytes_used {used}, spans {want_spans}"
+        elif total != len(want_ids):
+            problem = f"total_tokens {total}, expected {len(want_ids)}"
+        if ids != want_ids:
+            problem = f"ids {ids[:40]}, expected {want_ids[:40]}"
+        elif spans != want_spans:
+            problem = f"spans {spans[:40]}, expected {want_spans[:40]}"
+        if problem:
+            wrong += 1
+            if report[0] > 0:
+                report[0] -= 1
+                print(f"DIFFERENCE {text[:120]!r}: {problem}", flush=True)
+    return wrong
+
+
+def batches(texts, count, size_limit=1 << 24):
+    batch, size = [], 0
+    for text in texts:
+        batch.append(text)
+        size += len(text)
+        if len(batch) == count or size > size_limit:
+            yield batch
+            batch, size = [], 0
+    if batch:
+        yield batch
+
+
+def words_of(config):
+    return [p for p in config["model"]["vocab"] if not p.startswith("[unused")]
+
+
+def load(path):
+    with open(path, encoding="utf-8") as file:
+        return json.load(file)
+
+
+def compare(arguments):
+    config = load(arguments.tokenizer)
+    tokenizer = Tokenizer.from_str(json.dumps(config))
+    tokenizer.no_truncation()
+    tokenizer.no_padding()
+    section = section_of(config)
+    added = [token["content"] for token in config["added_tokens"]]
+    generator = Generator(random.Random(arguments.seed), words_of(config), added)
+    report = [20]
+    total = wrong = 0
+    sources = [
+        ("lines of files", read_lines(arguments.texts)),
+        ("every character, alone and between letters", every_character()),
+        ("texts of 1 KiB to 1 MiB", huge_texts()),
+        ("generated", (generator.make() for _ in range(arguments.count))),
+    ]
+    for name, texts in sources:
+        tool, start, count, bad = Tool(arguments.tool, section), time.time(), 0, 0
+        for batch in batches(texts, 20000):
+            bad += differences(tokenizer, tool, batch, report)
+            count += len(batch)
+        print(f"{name}: {count} texts, {bad} differences ({time.time() - start:.0f} s)", flush=True)
+        total, wrong = total + count, wrong + bad
+    for limit in (2, 3, 4, 8, 16, 64):
+        tool, texts = Tool(arguments.tool, section, limit), [generator.make() for _ in range(arguments.count // 200 + 100)]
+        bad = differences(tokenizer, tool, texts, report, limit)
+        print(f"truncated to {limit}: {len(texts)} texts, {bad} differences", flush=True)
+        total, wrong = total + len(texts), wrong + bad
+    print(f"tokenizers {tokenizers.__version__}: {total} texts, {wrong} differences")
+    return wrong == 0
+
+
+# --- configurations over a reduced vocabulary --------------------------------------------------------------------
+
+
+def token(config, content, **flags):
+    """Adds a token, unless it is another normalised token once normalised: the library then picks one at random."""
+    folded = tokenizers.normalizers.BertNormalizer().normalize_str
+    if flags.get("normalized") and any(t["normalized"] and folded(t["content"]) == folded(content) for t in config["added_tokens"]):
+        return
+    vocab = config["model"]["vocab"]
+    extra = [t for t in config["added_tokens"] if t["id"] >= len(vocab)]
+    entry = {"id": vocab.get(content, len(vocab) + len(extra)), "content": content}
+    for name in ("single_word", "lstrip", "rstrip", "normalized", "special"):
+        entry[name] = flags.get(name, False)
+    config["added_tokens"].append(entry)
+
+
+def reduced(config, size, normalizer, prefix="##", max_chars=100):
+    """A tokenizer.json with the special pieces, all short ones, and a sample of the others."""
+    pieces = sorted(config["model"]["vocab"], key=config["model"]["vocab"].get)
+    special = [t["content"] for t in config["added_tokens"]]
+    short = [p for p in pieces if p not in special and len(p.replace("##", "")) == 1 and (ord(p[-1]) < 0x500 or ord(p[-1]) % 7 == 0)]
+    rest = [p for p in pieces if p not in special and p not in short and not p.startswith("[unused")]
+    step = max(1, len(rest) // max(1, size - len(special) - len(short)))
+    chosen = special + short + rest[::step][: size - len(special) - len(short)]
+    chosen += [p for p in ("Σ", "##Σ", "É", "##é", "e\u0301", "Hello", "##LL", "\u0301", "i\u0307", "##\u0307", "中", "가") if p not in chosen]
+    chosen = [prefix + p[2:] if p.startswith("##") and len(p) > 2 else p for p in chosen]
+    chosen = list(dict.fromkeys(chosen))
+    result = {key: config[key] for key in ("version", "truncation", "padding", "pre_tokenizer", "decoder")}
+    result["added_tokens"] = []
+    result["normalizer"] = {"type": "BertNormalizer", **normalizer}
+    result["model"] = {
+        "type": "WordPiece",
+        "unk_token": "[UNK]",
+        "continuing_subword_prefix": prefix,
+        "max_input_chars_per_word": max_chars,
+        "vocab": {piece: i for i, piece in enumerate(chosen)},
+    }
+    post = json.loads(json.dumps(config["post_processor"]))
+    for name, entry in post["special_tokens"].items():
+        entry["ids"] = [result["model"]["vocab"][name]]
+    result["post_processor"] = post
+    for content in special:
+        token(result, content, special=True)
+    return result
+
+
+def flags(clean=True, chinese=True, strip=None, lower=True):
+    return {"clean_text": clean, "handle_chinese_chars": chinese, "strip_accents": strip, "lowercase": lower}
+
+
+def configurations(config):
+    """(name, tokenizer.json) of every configuration that `variants` compares."""
+    for clean in (True, False):
+        for chinese in (True, False):
+            for strip in (True, False):
+                for lower in (True, False):
+                    name = f"clean={clean} chinese={chinese} strip={strip} lower={lower}"
+                    yield name, reduced(config, 3000, flags(clean, chinese, strip, lower))
+    for prefix in ("", "#", "_", "a", "\u00e9", "##x"):
+        yield f"prefix {prefix!r}", reduced(config, 2000, flags(), prefix)
+    for limit in (1, 2, 3, 10, 1024):
+        yield f"max_input_chars {limit}", reduced(config, 2000, flags(), max_chars=limit)
+    contents = ["foo", "foobar", "ba", "FOO", "h\u00e9", "\u4e2d", "a b", "Foo Bar", "[MASK]x", "\u00c9t\u00e9", " s ", "lo"]
+    every = ("single_word", "lstrip", "rstrip", "normalized", "special")
+    for bits in range(1 << len(every)):
+        chosen = {name: bool(bits >> i & 1) for i, name in enumerate(every)}
+        variant = reduced(config, 1000, flags())
+        for content in contents:
+            token(variant, content, **chosen)
+        yield f"added tokens {chosen}", variant
+    rng = random.Random(5)
+    for i in range(24):
+        variant = reduced(config, 1000, flags(rng.random() < 0.8, rng.random() < 0.8, None, rng.random() < 0.7))
+        for content in rng.sample(contents + ["fo", "oba", "r", "bar", "o", "x", "\u00e9", "[", "]"], 12):
+            token(variant, content, **{name: rng.random() < 0.4 for name in every})
+        yield f"mixed added tokens {i}", variant
+    variant = reduced(config, 1000, flags())
+    variant["post_processor"] = None
+    yield "no template", variant
+
+
+def variants(arguments):
+    config = load(arguments.tokenizer)
+    total = wrong = 0
+    for index, (name, variant) in enumerate(configurations(config)):
+        tokenizer = Tokenizer.from_str(json.dumps(variant))
+        added = [t["content"] for t in variant["added_tokens"]]
+        generator = Generator(random.Random(index), words_of(variant), added)
+        texts = [generator.make() for _ in range(arguments.count)]
+        bad = differences(tokenizer, Tool(arguments.tool, section_of(variant)), texts, [3])
+        print(f"{name}: {len(variant['model']['vocab'])} pieces, {len(texts)} texts, {bad} differences", flush=True)
+        total, wrong = total + len(texts), wrong + bad
+    print(f"tokenizers {tokenizers.__version__}: {total} texts, {wrong} differences")
+    return wrong == 0
+
+
+# --- fixtures ----------------------------------------------------------------------------------------------------
+
+
+def varint(value):
+    out = bytearray()
+    while value >= 0x80:
+        out.append(value & 0x7F | 0x80)
+        value >>= 7
+    out.append(value)
+    return bytes(out)
+
+
+def fixture(variant, count, seed):
+    """u32 section size, section; u32 count; per text, as LEB128: size, bytes, number of tokens, and per token its id,
+    begin - previous end (zigzag), end - begin."""
+    tokenizer = Tokenizer.from_str(json.dumps(variant))
+    added = [t["content"] for t in variant["added_tokens"]]
+    generator = Generator(random.Random(seed), words_of(variant), added)
+    texts = [b"", b" ", b"\0", b"\xff", b"[SEP]", b"x[MASK]y"]
+    while len(texts) < count:
+        text = generator.make()
+        if len(text) <= 300:
+            texts.append(text)
+    section = section_of(variant)
+    out = struct.pack("<I", len(section)) + section + struct.pack("<I", len(texts))
+    for text in texts:
+        ids, spans = expected(tokenizer, text, True)
+        out += varint(len(text)) + text + varint(len(ids))
+        previous = 0
+        for number, (begin, end) in zip(ids, spans):
+            delta = begin - previous
+            out += varint(number) + varint(delta * 2 if delta >= 0 else -delta * 2 - 1) + varint(end - begin)
+            previous = end
+    return out
+
+
+def fixtures(arguments):
+    config = load(arguments.tokenizer)
+    uncased = reduced(config, 4000, flags())
+    cased = reduced(config, 2500, flags(strip=False, lower=False))
+    for content, chosen in (
+        ("foo", {"normalized": True}), ("Foo", {"single_word": True}), ("\u4e2d", {"normalized": True}),
+        ("\u00c9t\u00e9", {"lstrip": True}), ("bar", {"rstrip": True, "normalized": True}), ("foobar", {"special": True}),
+    ):  # fmt: skip
+        token(cased, content, **chosen)
+    plain = reduced(config, 1500, flags(False, False, True, False), prefix="_")
+    os.makedirs(arguments.output_dir, exist_ok=True)
+    for name, variant, count in (("uncased", uncased, 2200), ("cased", cased, 1000), ("plain", plain, 800)):
+        data = fixture(variant, count, sum(name.encode()))
+        path = os.path.join(arguments.output_dir, f"wordpiece_{name}.bin")
+        with open(path, "wb") as file:
+            file.write(data)
+        print(f"tokenizers {tokenizers.__version__}: {path}: {count} texts, {len(data)} bytes")
+    return True
+
+
+def section(arguments):
+    data = section_of(load(arguments.tokenizer))
+    with open(arguments.output, "wb") as file:
+        file.write(data)
+    print(f"{arguments.output}: {len(data)} bytes")
+    return True
+
+
+def speed(arguments):
+    tokenizer = Tokenizer.from_file(arguments.tokenizer)
+    tokenizer.no_truncation()
+    tokenizer.no_padding()
+    texts = [line.decode(errors="replace") for line in read_lines(arguments.texts)]
+    size = sum(len(text.encode()) for text in texts)
+    best = {}
+    for _ in range(5):
+        for name, run in (
+            ("encode", lambda: [tokenizer.encode(text) for text in texts]),
+            ("encode_batch_fast", lambda: tokenizer.encode_batch_fast(texts)),
+        ):
+            start = time.perf_counter()
+            run()
+            best[name] = min(best.get(name, 1e9), time.perf_counter() - start)
+    for name, seconds in best.items():
+        print(f"tokenizers {tokenizers.__version__} {name}, one thread: {size} bytes, {size / seconds / 1e6:.2f} MB/s")
+    return True
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    commands = {"section": section, "compare": compare, "variants": variants, "fixtures": fixtures, "speed": speed}
+    parser.add_argument("command", choices=commands)
+    parser.add_argument("--tokenizer", required=True)
+    parser.add_argument("--tool")
+    parser.add_argument("--output")
+    parser.add_argument("--output-dir")
+    parser.add_argument("--texts", nargs="*", default=[])
+    parser.add_argument("--count", type=int, default=10000)
+    parser.add_argument("--seed", type=int, default=1)
+    arguments = parser.parse_args()
+    sys.exit(0 if commands[arguments.command](arguments) else 1)
+
+
+if __name__ == "__main__":
+    main()
