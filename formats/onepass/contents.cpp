@@ -75,6 +75,10 @@ Error no_memory(std::string_view where) noexcept {
 }
 
 uint64_t first_nonzero(std::span<const uint8_t> bytes, uint64_t begin, uint64_t end) noexcept {
+  for (uint64_t word; end - begin >= sizeof(word); begin += sizeof(word)) {
+    std::memcpy(&word, bytes.data() + begin, sizeof(word));
+    if (word != 0) break;
+  }
   while (begin < end && bytes[static_cast<size_t>(begin)] == 0) ++begin;
   return begin;
 }

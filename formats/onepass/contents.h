@@ -126,7 +126,7 @@ Status parse_self_tests(const SectionBytes& section, Contents& out) noexcept;
 // Errors that more than one part gives.
 Error section_truncated(const SectionBytes& section, uint64_t offset) noexcept;
 Error no_memory(std::string_view where) noexcept;
-// The offset of the first byte that is not zero in bytes[begin, end), or `end`.
+// The offset of the first byte that is not zero in bytes[begin, end), or `end`. Requires begin <= end <= size.
 uint64_t first_nonzero(std::span<const uint8_t> bytes, uint64_t begin, uint64_t end) noexcept;
 
 }  // namespace format

@@ -276,6 +276,27 @@ std::vector<uint8_t> payload_of(Layout layout, uint64_t rows, uint64_t columns, 
   return out;
 }
 
+namespace {
+
+// Every tensor that the model needs, in layouts that take turns.
+void fill_tensors(ModelContent& m) {
+  constexpr Layout tables[] = {Layout::i8_rows, Layout::f16_rows, Layout::f32_rows};
+  constexpr Layout matrices[] = {Layout::i8_n32k4, Layout::f32_n16, Layout::f16_n16};
+  size_t table = 0, matrix = 0;
+  uint32_t seed = 0;
+  std::vector<uint32_t> classes;
+  for (const HeadContent& head : m.heads) classes.push_back(static_cast<uint32_t>(head.labels.size()));
+  (void)for_each_tensor(m.config, classes, [&](const TensorNeed& need) noexcept -> Status {
+    const Layout layout = need.spec->role == Role::vector  ? Layout::f32_rows
+                          : need.spec->role == Role::table ? tables[table++ % 3]
+                                                           : matrices[matrix++ % 3];
+    m.tensors.push_back({need.name, layout, need.n, need.k, payload_of(layout, need.n, need.k, ++seed), {}});
+    return {};
+  }).ok();
+}
+
+}  // namespace
+
 ModelContent tiny_model() {
   ModelContent m;
   m.config.arch = {.norm = Norm::layer_norm,
@@ -316,18 +337,20 @@ ModelContent tiny_model() {
                 .converter = "onepass tests"};
   m.self_tests = {{{1, 2, 10}, {0.5f, -1.0f, 2.0f, 0.25f, -0.0f, 3.5f}}, {{0}, {1, 2, 3, 4, 5, 6}}};
 
-  constexpr Layout tables[] = {Layout::i8_rows, Layout::f16_rows, Layout::f32_rows};
-  constexpr Layout matrices[] = {Layout::i8_n32k4, Layout::f32_n16, Layout::f16_n16};
-  size_t table = 0, matrix = 0;
-  uint32_t seed = 0;
-  const uint32_t classes[] = {3, 1, 2};
-  (void)for_each_tensor(m.config, classes, [&](const TensorNeed& need) noexcept -> Status {
-    const Layout layout = need.spec->role == Role::vector  ? Layout::f32_rows
-                          : need.spec->role == Role::table ? tables[table++ % 3]
-                                                           : matrices[matrix++ % 3];
-    m.tensors.push_back({need.name, layout, need.n, need.k, payload_of(layout, need.n, need.k, ++seed), {}});
-    return {};
-  }).ok();
+  fill_tensors(m);
+  return m;
+}
+
+ModelContent micro_model() {
+  ModelContent m = tiny_model();
+  m.config.layers = m.config.heads = m.config.head_width = 1;
+  m.config.width = m.config.ffn_width = 2;
+  m.config.vocab = m.config.max_tokens = 2;
+  m.config.positions = 4;
+  m.tokenizer = {7};
+  m.self_tests = {{{1}, {0, 1, 2, 3, 4, 5}}};
+  m.tensors.clear();
+  fill_tensors(m);
   return m;
 }
 

@@ -83,6 +83,8 @@ struct RawModel {
 
 // 2 layers, width 8, every layout, every kind of head.
 ModelContent tiny_model();
+// The same with 1 layer and every dimension as small as it goes.
+ModelContent micro_model();
 RawModel raw_of(const ModelContent& content);
 // A payload with in-range values and exact padding.
 std::vector<uint8_t> payload_of(kernels::Layout layout, uint64_t n, uint64_t k, uint32_t seed);

@@ -9,24 +9,14 @@
 #include <fstream>
 
 #include "tests/formats/onepass_raw.h"
+#include "tests/support/temp_folder.h"
 
 namespace onepass::test {
 namespace {
 
 namespace fs = std::filesystem;
 
-class Folder {
- public:
-  Folder() {
-    std::string name = (fs::temp_directory_path() / "onepass-read-XXXXXX").string();
-    path_ = mkdtemp(name.data());
-  }
-  ~Folder() { fs::remove_all(path_); }
-  std::string operator/(const char* name) const { return (path_ / name).string(); }
-
- private:
-  fs::path path_;
-};
+std::string operator/(const TempFolder& folder, const std::string& name) { return (folder.path() / name).string(); }
 
 void store(const std::string& path, std::span<const uint8_t> bytes) {
   std::ofstream out(path, std::ios::binary);
@@ -88,7 +78,7 @@ void expect_equals_content(const ModelFile& file, const ModelContent& content) {
 }
 
 TEST(OnepassRead, EveryWayOfOpeningGivesTheContent) {
-  const Folder folder;
+  const TempFolder folder;
   const std::string path = folder / "tiny.onepass";
   store(path, tiny_file());
   const AlignedBytes bytes(tiny_file());
@@ -261,7 +251,7 @@ TEST(OnepassRead, ManyLabels) {
 }
 
 TEST(OnepassRead, ThingsThatAreNotFiles) {
-  const Folder folder;
+  const TempFolder folder;
   const std::string missing = folder / "missing", empty = folder / "empty", fifo = folder / "fifo";
   const std::string unreadable = folder / "unreadable", self = folder / ".";
   store(empty, {});

@@ -18,27 +18,18 @@
 #include <limits>
 
 #include "tests/formats/onepass_raw.h"
+#include "tests/support/temp_folder.h"
 
 namespace onepass::test {
 namespace {
 
 namespace fs = std::filesystem;
 
-class Folder {
- public:
-  Folder() {
-    std::string name = (fs::temp_directory_path() / "onepass-write-XXXXXX").string();
-    path_ = mkdtemp(name.data());
-  }
-  ~Folder() { fs::remove_all(path_); }
-  std::string operator/(const char* name) const { return (path_ / name).string(); }
-  size_t entries() const {
-    return static_cast<size_t>(std::distance(fs::directory_iterator(path_), fs::directory_iterator()));
-  }
+std::string operator/(const TempFolder& folder, const std::string& name) { return (folder.path() / name).string(); }
 
- private:
-  fs::path path_;
-};
+size_t entries(const TempFolder& folder) {
+  return static_cast<size_t>(std::distance(fs::directory_iterator(folder.path()), fs::directory_iterator()));
+}
 
 std::vector<uint8_t> load(const std::string& path) {
   std::ifstream in(path, std::ios::binary);
@@ -62,7 +53,7 @@ TEST(OnepassWrite, SameBytesAsTheIndependentEncoder) {
 }
 
 TEST(OnepassWrite, LoadThenSaveGivesTheSameBytes) {
-  const Folder folder;
+  const TempFolder folder;
   ASSERT_TRUE(write_model(tiny_model(), folder / "a.onepass").ok());
   const auto file = ModelFile::open((folder / "a.onepass").c_str(), {});
   ASSERT_TRUE(file.ok()) << file.error().message;
@@ -73,7 +64,7 @@ TEST(OnepassWrite, LoadThenSaveGivesTheSameBytes) {
   ASSERT_TRUE(write_model(content_of(*file), folder / "a.onepass").ok());
   EXPECT_TRUE(file->verify().ok());
   EXPECT_EQ(load(folder / "a.onepass"), load(folder / "b.onepass"));
-  EXPECT_EQ(folder.entries(), 2u);
+  EXPECT_EQ(entries(folder), 2u);
 }
 
 // tests/fixtures/formats/v1.onepass must be read for as long as version 1 is. ONEPASS_WRITE_FIXTURES=1 writes it.
@@ -144,7 +135,7 @@ TEST(OnepassWrite, WhatCannotBeReadIsNotWritten) {
       {"self-test beyond the vocabulary", Code::bad_value, "self_test",
        [](ModelContent& m) { m.self_tests[1].ids[0] = 11; }},
   };
-  const Folder folder;
+  const TempFolder folder;
   const std::string old_target = folder / "old.onepass", new_target = folder / "new.onepass";
   ASSERT_TRUE(write_model(tiny_model(), old_target).ok());
   const auto before = load(old_target);
@@ -159,7 +150,7 @@ TEST(OnepassWrite, WhatCannotBeReadIsNotWritten) {
     EXPECT_EQ(write_model(model, old_target).code(), row.code);
     EXPECT_EQ(serialize_model(model).code(), row.code);
     EXPECT_EQ(load(old_target), before);
-    EXPECT_EQ(folder.entries(), 1u);
+    EXPECT_EQ(entries(folder), 1u);
   }
 }
 
@@ -182,18 +173,18 @@ TEST(OnepassWrite, FillGivesTheSameBytesAndOneTensorAtATime) {
 }
 
 TEST(OnepassWrite, TargetsThatCannotBeWritten) {
-  const Folder folder;
+  const TempFolder folder;
   ASSERT_EQ(mkfifo((folder / "fifo").c_str(), 0600), 0);
   EXPECT_EQ(write_model(tiny_model(), folder / "missing/a.onepass").code(), Code::io_error);
   EXPECT_EQ(write_model(tiny_model(), folder / ".").code(), Code::io_error);
   EXPECT_EQ(write_model(tiny_model(), folder / "fifo").code(), Code::io_error);
   EXPECT_EQ(write_model(tiny_model(), "/dev/null").code(), Code::io_error);
-  EXPECT_EQ(write_model(tiny_model(), folder / std::string(300, 'x').c_str()).code(), Code::io_error);
-  EXPECT_EQ(folder.entries(), 1u);
+  EXPECT_EQ(write_model(tiny_model(), folder / std::string(300, 'x')).code(), Code::io_error);
+  EXPECT_EQ(entries(folder), 1u);
 }
 
 TEST(OnepassWrite, FullDiskLeavesTheOldFile) {
-  const Folder folder;
+  const TempFolder folder;
   const std::string path = folder / "a.onepass";
   ASSERT_TRUE(write_model(tiny_model(), path).ok());
   const auto before = load(path);
@@ -207,11 +198,11 @@ TEST(OnepassWrite, FullDiskLeavesTheOldFile) {
   signal(SIGXFSZ, SIG_DFL);
   EXPECT_EQ(refused.code(), Code::io_error);
   EXPECT_EQ(load(path), before);
-  EXPECT_EQ(folder.entries(), 1u);
+  EXPECT_EQ(entries(folder), 1u);
 }
 
 TEST(OnepassWrite, AKilledWriterLeavesTheOldFile) {
-  const Folder folder;
+  const TempFolder folder;
   const std::string path = folder / "a.onepass";
   ASSERT_TRUE(write_model(tiny_model(), path).ok());
   const auto before = load(path);
@@ -234,13 +225,13 @@ TEST(OnepassWrite, AKilledWriterLeavesTheOldFile) {
     ASSERT_TRUE(WIFSIGNALED(status));
     EXPECT_EQ(load(path), before);
     if (has_nameless_files) {
-      EXPECT_EQ(folder.entries(), 1u);
+      EXPECT_EQ(entries(folder), 1u);
     }
   }
 }
 
 TEST(OnepassWrite, PermissionsFollowTheUmask) {
-  const Folder folder;
+  const TempFolder folder;
   const mode_t old_mask = umask(027);
   const Status written = write_model(tiny_model(), folder / "a.onepass");
   umask(old_mask);
