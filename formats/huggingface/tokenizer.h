@@ -30,7 +30,8 @@ Result<TokenizerSpec> parse_vocab_txt(std::string_view text, const Json* config,
                                       std::string_view where = "vocab.txt") noexcept;
 
 // folder/tokenizer.json, or folder/vocab.txt where there is none. A tokenizer_config.json beside them must not say
-// otherwise: transformers lets it win over tokenizer.json, so a contradiction is an error (bad_value).
+// otherwise: transformers lets it, and BertTokenizer's defaults, win over tokenizer.json; so a
+// contradiction is an error (bad_value).
 Result<TokenizerSpec> read_tokenizer(const std::filesystem::path& folder) noexcept;
 
 // Ids of the tokenizer: its pieces and the added tokens behind them.

@@ -24,6 +24,7 @@ Result<std::string> model_type(const JsonNode& root) {
   ONEPASS_TRY_ASSIGN(model, root.object("model"));
   if (model.has("type")) return model.string("type");
   if (model.has("merges")) return std::string("BPE");
+  if (model.has("unk_id")) return std::string("Unigram");
   if (model.has("max_input_chars_per_word")) return std::string("WordPiece");
   return make_error(Code::missing_key, Error::no_offset, model.path_of("type"),
                     "the kind of model is not given; save the tokenizer again with a current release of tokenizers");

@@ -31,7 +31,11 @@ TokenIds ids_of(const TokenizerSpec& spec);
 Status check_special_tokens_map(const JsonNode& map);
 Status check_added_tokens_json(const JsonNode& map, const TokenizerSpec& spec);
 
-// Errors if a tokenizer_config.json contradicts a WordPiece spec that came from tokenizer.json.
+// A "tokenizer_class" of tokenizer_config.json that is BERT's.
+bool is_bert_tokenizer(std::string_view tokenizer_class);
+
+// Errors if a tokenizer_config.json contradicts a WordPiece spec that came from tokenizer.json. BERT's classes take
+// their flags from the configuration and, where it lacks them, from their defaults; others take tokenizer.json's.
 Status check_tokenizer_config(const JsonNode& config, const TokenizerSpec& spec);
 
 }  // namespace onepass

@@ -131,10 +131,7 @@ Status read_config(const JsonNode& config, TokenizerSpec& spec, const TokenIds& 
                            "transformers_version"},
                           Code::unsupported));
   ONEPASS_TRY_ASSIGN(tokenizer_class, config.optional_string("tokenizer_class"));
-  constexpr std::string_view kClasses[] = {"BertTokenizer", "BertTokenizerFast", "DistilBertTokenizer",
-                                           "DistilBertTokenizerFast"};
-  if (tokenizer_class.has_value() &&
-      std::find(std::begin(kClasses), std::end(kClasses), *tokenizer_class) == std::end(kClasses)) {
+  if (tokenizer_class.has_value() && !is_bert_tokenizer(*tokenizer_class)) {
     return make_error(Code::unsupported, Error::no_offset, config.path_of("tokenizer_class"),
                       "\"%.60s\" with vocab.txt is not supported; BertTokenizer is", tokenizer_class->c_str());
   }
@@ -198,6 +195,12 @@ Result<TokenizerSpec> read_spec(std::string_view text, const Json* config, std::
 }
 
 }  // namespace
+
+bool is_bert_tokenizer(std::string_view tokenizer_class) {
+  constexpr std::string_view kClasses[] = {"BertTokenizer", "BertTokenizerFast", "DistilBertTokenizer",
+                                           "DistilBertTokenizerFast"};
+  return std::find(std::begin(kClasses), std::end(kClasses), tokenizer_class) != std::end(kClasses);
+}
 
 Status check_special_tokens_map(const JsonNode& map) {
   ONEPASS_TRY(map.only({"unk_token", "sep_token", "pad_token", "cls_token", "mask_token", "additional_special_tokens"},

@@ -1,5 +1,6 @@
 // WordPiece of BERT as tokenizer.json writes it: BertNormalizer, BertPreTokenizer, model WordPiece, decoder WordPiece.
 #include <algorithm>
+#include <optional>
 
 #include "formats/huggingface/tokenizer_parts.h"
 
@@ -69,12 +70,15 @@ Status read_model(const JsonNode& model, TokenizerSpec& spec) {
   return {};
 }
 
-Status check_flag(const JsonNode& config, const char* key, const char* option, bool actual) {
+// `absent` is what transformers takes for a flag that is missing or null; nullopt: what tokenizer.json says.
+Status check_flag(const JsonNode& config, const char* key, const char* option, bool actual,
+                  std::optional<bool> absent) {
   ONEPASS_TRY_ASSIGN(wanted, config.optional_boolean(key));
-  if (!wanted.has_value() || *wanted == actual) return {};
+  if (wanted.value_or(absent.value_or(actual)) == actual) return {};
   return make_error(Code::bad_value, Error::no_offset, config.path_of(key),
                     "%s, but \"%s\" of tokenizer.json is %s; make them agree with how the model was trained",
-                    *wanted ? "true" : "false", option, actual ? "true" : "false");
+                    wanted.has_value() ? *wanted ? "true" : "false" : "absent, so at its default", option,
+                    actual ? "true" : "false");
 }
 
 }  // namespace
@@ -89,9 +93,13 @@ Status read_wordpiece(const JsonNode& root, TokenizerSpec& spec) {
 }
 
 Status check_tokenizer_config(const JsonNode& config, const TokenizerSpec& spec) {
-  ONEPASS_TRY(check_flag(config, "do_lower_case", "lowercase", spec.lowercase));
-  ONEPASS_TRY(check_flag(config, "tokenize_chinese_chars", "handle_chinese_chars", spec.handle_chinese_chars));
-  return check_flag(config, "strip_accents", "strip_accents", spec.strip_accents);
+  ONEPASS_TRY_ASSIGN(tokenizer_class, config.optional_string("tokenizer_class"));
+  const bool bert = tokenizer_class.has_value() && is_bert_tokenizer(*tokenizer_class);
+  const std::optional<bool> absent = bert ? std::optional(true) : std::nullopt;
+  ONEPASS_TRY(check_flag(config, "do_lower_case", "lowercase", spec.lowercase, absent));
+  ONEPASS_TRY(check_flag(config, "tokenize_chinese_chars", "handle_chinese_chars", spec.handle_chinese_chars, absent));
+  return check_flag(config, "strip_accents", "strip_accents", spec.strip_accents,
+                    bert ? std::optional(spec.lowercase) : std::nullopt);
 }
 
 }  // namespace onepass

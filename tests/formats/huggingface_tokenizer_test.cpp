@@ -172,6 +172,9 @@ INSTANTIATE_TEST_SUITE_P(
         BadPatch{"bpe_without_type",
                  R"([{"op":"remove","path":"/model/type"},{"op":"add","path":"/model/merges","value":[]}])",
                  Code::unsupported, ": model"},
+        BadPatch{"unigram_without_type",
+                 R"([{"op":"remove","path":"/model/type"},{"op":"add","path":"/model/unk_id","value":2}])",
+                 Code::unsupported, ": model"},
         BadPatch{"no_type_and_no_hint",
                  R"([{"op":"remove","path":"/model/type"},{"op":"remove","path":"/model/max_input_chars_per_word"}])",
                  Code::missing_key, ": model.type"},
@@ -453,6 +456,17 @@ TEST(TokenizerFolder, FilesAndTheirAgreement) {
   EXPECT_EQ(read_tokenizer(folder.path()).code(), Code::bad_value);
   folder.write("tokenizer_config.json", R"({"tokenize_chinese_chars":false})");
   EXPECT_EQ(read_tokenizer(folder.path()).code(), Code::bad_value);
+
+  // A file that leaves a flag out: BertTokenizer then has its default, other classes what tokenizer.json says.
+  Json cased = Json::parse(kGood);
+  cased["normalizer"]["lowercase"] = false;
+  folder.write("tokenizer.json", cased.dump());
+  folder.write("tokenizer_config.json", R"({"tokenizer_class":"BertTokenizer"})");
+  EXPECT_EQ(read_tokenizer(folder.path()).code(), Code::bad_value);
+  folder.write("tokenizer_config.json", R"({"tokenizer_class":"BertTokenizer","do_lower_case":false})");
+  EXPECT_TRUE(read_tokenizer(folder.path()).ok());
+  folder.write("tokenizer_config.json", R"({"tokenizer_class":"PreTrainedTokenizerFast"})");
+  EXPECT_TRUE(read_tokenizer(folder.path()).ok());
   folder.write("tokenizer_config.json", "{");
   EXPECT_EQ(read_tokenizer(folder.path()).code(), Code::bad_syntax);
 }
