@@ -3,7 +3,9 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <bit>
+#include <cstdlib>
 #include <cstring>
 #include <filesystem>
 #include <fstream>
@@ -248,6 +250,28 @@ TEST(OnepassRead, ManyLabels) {
   const auto refused = ModelFile::from_memory(twice_bytes.span(), {});
   ASSERT_FALSE(refused.ok());
   EXPECT_EQ(refused.code(), Code::duplicate_name);
+}
+
+// docs/format.md is normative: what the code knows must stand there.
+TEST(OnepassRead, TheSpecificationListsEverything) {
+  const char* fixtures = std::getenv("ONEPASS_FIXTURES");
+  ASSERT_NE(fixtures, nullptr) << "run through ctest";
+  std::ifstream in(fs::path(fixtures) / "../../docs/format.md");
+  const std::string page((std::istreambuf_iterator<char>(in)), std::istreambuf_iterator<char>());
+  ASSERT_FALSE(page.empty());
+  const auto has = [&](std::initializer_list<std::string_view> pieces) {
+    std::string text;
+    for (const auto piece : pieces) text += piece;
+    return page.find(text) != std::string::npos;
+  };
+  for (const ConfigField& f : config_fields()) {
+    const std::string key = std::to_string(f.key);
+    EXPECT_TRUE(has({"| ", key, " | `", f.name, "` | ", f.real ? "f64" : "integer", " |"})) << f.name;
+  }
+  for (const SlotSpec& slot : slot_specs()) EXPECT_TRUE(has({"| `", slot.name, "` |"})) << slot.name;
+  for (const auto key : format::metadata_keys) EXPECT_TRUE(has({"`", key, "`"})) << key;
+  for (const auto& section : format::sections) EXPECT_TRUE(has({"| ", section.name, " |"})) << section.name;
+  EXPECT_FALSE(has({"| `", "no such tensor", "` |"}));
 }
 
 TEST(OnepassRead, ThingsThatAreNotFiles) {
