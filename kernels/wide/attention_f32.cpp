@@ -96,7 +96,7 @@ ONEPASS_INLINE void mix(const AttentionF32& op, const float* p, size_t padded, c
                         size_t e) {
   const size_t last = op.head_width - e - (vectors - 1) * part_width;  // lanes of the last vector
   const auto finish = [&](size_t i, size_t j, Floats sum) {
-    const Floats mean = sum / Floats(sums[i]);
+    const Floats mean = divided(sum, Floats(sums[i]));
     float* to = out + i * op.out_stride + e + j * part_width;
     if (j + 1 < vectors) {
       mean.store_unaligned(to);

@@ -50,6 +50,7 @@ struct I16 {
 
 // What xsimd lacks, or leaves open in the order of its arguments, on one register.
 #if defined(__AVX512BW__)
+ONEPASS_INLINE Floats divided(Floats a, Floats b) { return _mm512_div_ps(a, b); }
 ONEPASS_INLINE Floats fused(Floats a, Floats b, Floats c) { return _mm512_fmadd_ps(a, b, c); }
 ONEPASS_INLINE Floats lesser_part(Floats a, Floats b) { return _mm512_min_ps(a, b); }
 ONEPASS_INLINE Floats greater_part(Floats a, Floats b) { return _mm512_max_ps(a, b); }
@@ -58,6 +59,7 @@ ONEPASS_INLINE Floats exponent_part(Floats a) {
   return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_castps_si512(a), 23));
 }
 #elif defined(__AVX2__)
+ONEPASS_INLINE Floats divided(Floats a, Floats b) { return _mm256_div_ps(a, b); }
 ONEPASS_INLINE Floats fused(Floats a, Floats b, Floats c) { return _mm256_fmadd_ps(a, b, c); }
 ONEPASS_INLINE Floats lesser_part(Floats a, Floats b) { return _mm256_min_ps(a, b); }
 ONEPASS_INLINE Floats greater_part(Floats a, Floats b) { return _mm256_max_ps(a, b); }
@@ -66,6 +68,8 @@ ONEPASS_INLINE Floats exponent_part(Floats a) {
   return _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_castps_si256(a), 23));
 }
 #else
+// Not operator/: xsimd's for Arm is an approximation.
+ONEPASS_INLINE Floats divided(Floats a, Floats b) { return vdivq_f32(a, b); }
 ONEPASS_INLINE Floats fused(Floats a, Floats b, Floats c) { return vfmaq_f32(c, a, b); }
 ONEPASS_INLINE Floats lesser_part(Floats a, Floats b) { return vbslq_f32(vcltq_f32(a, b), a, b); }
 ONEPASS_INLINE Floats greater_part(Floats a, Floats b) { return vbslq_f32(vcgtq_f32(a, b), a, b); }
@@ -102,7 +106,7 @@ ONEPASS_INLINE F16 operator*(F16 a, F16 b) {
   return make([&](size_t i) { return a.part[i] * b.part[i]; });
 }
 ONEPASS_INLINE F16 operator/(F16 a, F16 b) {
-  return make([&](size_t i) { return a.part[i] / b.part[i]; });
+  return make([&](size_t i) { return divided(a.part[i], b.part[i]); });
 }
 // a * b + c, rounded once.
 ONEPASS_INLINE F16 fma(F16 a, F16 b, F16 c) {

@@ -4,7 +4,7 @@
 
 #include <immintrin.h>
 
-#include "kernels/x86/rows.h"
+#include "kernels/matmul_i8_blocks.h"
 
 namespace onepass::kernels {
 namespace {

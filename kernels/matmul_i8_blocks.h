@@ -1,5 +1,5 @@
-// How the int8 products of x86 walk over C, whatever their tile: groups of rows, panels of 32 channels, blocks of
-// rows. Only for sources of one level; internal linkage.
+// How every int8 product walks over C, whatever its tile: groups of rows, panels of 32 channels, blocks of rows.
+// Only for sources of one level; internal linkage.
 #pragma once
 
 #include <stddef.h>
