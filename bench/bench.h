@@ -1,11 +1,19 @@
-// The subcommands of onepass-bench.
+// The subcommands of onepass-bench; their options are declared in bench/main.cpp.
 #pragma once
 
-#include <CLI/CLI.hpp>
+#include <cstdint>
+#include <string>
+#include <vector>
 
 namespace onepass::bench {
 
-void add_model(CLI::App& app);
-void add_kernels(CLI::App& app);
+struct ModelOptions {
+  std::string model, shape, weights = "int8", isa, plot;
+  std::vector<uint32_t> tokens = {16, 32, 64, 128, 256, 512};
+  void run_model(const ModelOptions& options);
 
-}  // namespace onepass::bench
+  struct KernelsOptions {
+    std::vector<std::string> ops = {"matmul_int8", "matmul_f32", "attention_f32", "add_norm", "gelu", "quantize_rows"};
+    void run_kernels(const KernelsOptions& options);
+
+  }  // namespace onepass::bench

@@ -1,8 +1,50 @@
 // onepass-bench: how fast, and how far from the machine's limit.
+#include <CLI/CLI.hpp>
 #include <cstdio>
 #include <exception>
+#include <memory>
 
 #include "bench/bench.h"
+
+namespace onepass::bench {
+namespace {
+
+void add_model(CLI::App& app) {
+  auto options = std::make_shared<ModelOptions>();
+  CLI::App* command = app.add_subcommand("model", "Latency of one pass, load time, memory");
+  auto* model = command->add_option("-m,--model", options->model, "A .onepass file");
+  auto* shape = command->add_option("--shape", options->shape,
+                                    "minilm-l6 or bert-base: random weights of that shape, made in memory");
+  shape->excludes(model);
+  command->add_option("--weights", options->weights, "With --shape")
+      ->check(CLI::IsMember({"f32", "f16", "int8"}))
+      ->capture_default_str();
+  command->add_option("--tokens", options->tokens, "Lengths of the text")->delimiter(',');
+  command->add_option("--threads", options->threads, "Thread counts")->delimiter(',');
+  command->add_option("--isa", options->isa, "Instruction-set level (default: the best that the machine has)");
+  command->add_option("--plot", options->plot, "Write an SVG of latency over length");
+  command->add_flag("--json", options->json, "One JSON object a row");
+  command->callback([options] {
+    if (options->model.empty() && options->shape.empty())
+      throw CLI::ValidationError("model", "give -m FILE or --shape NAME");
+    run_model(*options);
+  });
+}
+
+void add_kernels(CLI::App& app) {
+  auto options = std::make_shared<KernelsOptions>();
+  CLI::App* command = app.add_subcommand("kernels", "Speed of single kernels");
+  command->add_option("--op", options->ops, "Operations (default: all)")->delimiter(',');
+  command->add_option("--shape", options->shapes, "MxNxK, as in a product [M,K] x [N,K]; default: those of MiniLM-L6")
+      ->delimiter(',');
+  command->add_option("--isa", options->isa, "Instruction-set level (default: every level that the machine has)");
+  command->add_flag("--baselines", options->baselines, "Beside f32 products of OpenBLAS and Eigen");
+  command->add_flag("--json", options->json, "One JSON object a row");
+  command->callback([options] { run_kernels(*options); });
+}
+
+}  // namespace
+}  // namespace onepass::bench
 
 int main(int argc, char** argv) {
   CLI::App app("Speed of passes and kernels, beside the machine's own limit.", "onepass-bench");

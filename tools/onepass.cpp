@@ -1,8 +1,128 @@
-// The onepass command.
+// The onepass command: its command line. The work is in tools/cli.
+#include <onepass/onepass.h>
+#include <CLI/CLI.hpp>
 #include <cstdio>
 #include <exception>
+#include <memory>
 
-#include "tools/cli/common.h"
+#include "tools/cli/commands.h"
+
+namespace onepass::cli {
+namespace {
+
+void add_session_flags(CLI::App& app, SessionFlags& flags) {
+  app.add_option("--threads", flags.threads, "Threads of a pass")->check(CLI::Range(1, 1024))->capture_default_str();
+  app.add_option(
+      "--isa", flags.isa,
+      "Instruction-set level: scalar avx2 avxvnni avx512 avx512vnni neon dotprod i8mm (default: the best that "
+      "the machine has)");
+  app.add_flag("--copy", flags.copy, "Read the model into memory instead of mapping it");
+  app.add_flag("--skip-verify", flags.skip_verify, "Open without checking hashes");
+}
+
+void add_convert(CLI::App& app) {
+  auto options = std::make_shared<ConvertOptions>();
+  CLI::App* command = app.add_subcommand("convert", "A Hugging Face folder to a .onepass file");
+  command
+      ->add_option("source", options->source,
+                   "A folder with config.json, model.safetensors (or shards) and a tokenizer")
+      ->required();
+  command->add_option("-o,--output", options->output, "The file to write")->required();
+  command->add_option("--weights", options->weights, "Type of the products' weights")
+      ->check(CLI::IsMember({"f32", "f16", "int8"}))
+      ->capture_default_str();
+  command->add_option("--embeddings", options->embeddings, "Type of the embedding tables (default: as the weights)")
+      ->check(CLI::IsMember({"f32", "f16", "int8"}));
+  command->add_option("--kind", options->kinds, "NAME=single_label|multi_label|regression: what a head's numbers mean");
+  command->add_option("--labels", options->labels_file, "Names of the labels, one a line in class order");
+  command->add_option("--thresholds", options->thresholds_file,
+                      "Thresholds of a multi_label head, one a line in class order");
+  command->add_option("--pad-range", options->range, "LO,HI: range of the regression heads");
+  command->add_option("--tokenizer", options->tokenizer, "Another folder for the tokenizer");
+  command->add_option("--name", options->name, "Model id to store");
+  command->add_option("--model-version", options->version, "Model version to store");
+  command->add_option("--verify", options->verify_texts, "Compare with f32 on these texts, one a line, before writing");
+  command->add_option("--min-agreement", options->min_agreement, "With --verify: fail below this share of equal labels")
+      ->check(CLI::Range(0.0, 1.0));
+  command->callback([options] { run_convert(*options); });
+}
+
+void add_inspect(CLI::App& app) {
+  auto options = std::make_shared<InspectOptions>();
+  CLI::App* command = app.add_subcommand("inspect", "What a model file holds");
+  command->add_option("model", options->model, "A .onepass file")->required();
+  command->add_flag("--json", options->json, "One JSON object");
+  command->add_flag("--verify", options->verify, "Check every hash and run the stored self-test");
+  command->add_option("--isa", options->isa, "Level of the self-test (default: the best that the machine has)");
+  command->callback([options] { run_inspect(*options); });
+}
+
+void add_classify(CLI::App& app) {
+  auto options = std::make_shared<ClassifyOptions>();
+  CLI::App* command = app.add_subcommand("classify", "What texts express: labels, values and a confidence");
+  command->add_option("-m,--model", options->model, "A .onepass file")->required();
+  command->add_option("text", options->texts, "Texts");
+  command->add_option(
+      "-i,--input", options->input,
+      "One text a line ('-': standard input), or JSON lines {\"text\": ...} where the name ends in .jsonl");
+  command->add_flag("--json", options->json, "One JSON object a text");
+  command->add_flag("--logits", options->logits, "With --json: the logits too");
+  command->add_flag("--ids", options->ids, "The input lines are space-separated token ids");
+  command->add_option("--batch", options->batch, "Texts a call")->check(CLI::Range(1, 65536))->capture_default_str();
+  command->add_option("--max-tokens", options->max_tokens,
+                      "Longest text, template tokens included (default: the model's)");
+  command->add_option("--on-long", options->on_long, "What happens to a longer text")
+      ->check(CLI::IsMember({"error", "truncate"}))
+      ->capture_default_str();
+  add_session_flags(*command, options->session);
+  command->callback([options, command] {
+    if (options->texts.empty() == options->input.empty()) {
+      throw CLI::ValidationError("classify", "give texts, or a file with -i");
+    }
+    run_classify(*options);
+  });
+}
+
+void add_tokenize(CLI::App& app) {
+  auto options = std::make_shared<TokenizeOptions>();
+  CLI::App* command = app.add_subcommand("tokenize", "The token ids of texts, cut to the model's max_tokens");
+  command->add_option("-m,--model", options->model, "A .onepass file")->required();
+  command->add_option("text", options->texts, "Texts");
+  command->add_option(
+      "-i,--input", options->input,
+      "One text a line ('-': standard input), or JSON lines {\"text\": ...} where the name ends in .jsonl");
+  command->add_flag("--json", options->json, "Pieces and byte offsets too");
+  add_session_flags(*command, options->session);
+  command->callback([options] {
+    if (options->texts.empty() == options->input.empty()) {
+      throw CLI::ValidationError("tokenize", "give texts, or a file with -i");
+    }
+    run_tokenize(*options);
+  });
+}
+
+void add_eval(CLI::App& app) {
+  auto options = std::make_shared<EvalOptions>();
+  CLI::App* command = app.add_subcommand("eval", "Task metrics of one head on labelled texts");
+  command->add_option("-m,--model", options->model, "A .onepass file")->required();
+  command->add_option("data", options->data, "A file of labelled texts")->required();
+  command->add_option("--format", options->format, "Format of the file (default: by its name)")
+      ->check(CLI::IsMember({"goemotions", "emobank", "tsv", "jsonl"}));
+  command->add_option("--split", options->split, "emobank: the rows to take")->capture_default_str();
+  command->add_option("--head", options->head, "Name of the head (default: the first that fits the format)");
+  command->add_flag("--json", options->json, "One JSON object");
+  add_session_flags(*command, options->session);
+  command->callback([options] {
+    if (options->format.empty()) {
+      const std::string& name = options->data;
+      options->format = name.ends_with(".csv") ? "emobank" : name.ends_with(".jsonl") ? "jsonl" : "tsv";
+    }
+    run_eval(*options);
+  });
+}
+
+}  // namespace
+}  // namespace onepass::cli
 
 int main(int argc, char** argv) {
   CLI::App app("One forward pass of a small transformer, on this machine: convert a checkpoint, classify texts.",
@@ -20,6 +140,9 @@ int main(int argc, char** argv) {
   } catch (const CLI::ParseError& error) {
     // --help and --version arrive here too, with exit code 0.
     return app.exit(error) == 0 ? 0 : 2;
+  } catch (const onepass::cli::Misused& misused) {
+    std::fprintf(stderr, "onepass: %s\nRun with --help for more information.\n", misused.line.c_str());
+    return 2;
   } catch (const onepass::cli::Failed& failed) {
     std::fprintf(stderr, "onepass: %s\n", failed.line.c_str());
     return 1;

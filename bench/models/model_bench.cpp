@@ -20,11 +20,8 @@ namespace onepass::bench {
 
 namespace {
 
-struct Options {
-  std::string model, shape, weights = "int8", isa, plot;
-  std::vector<uint32_t> tokens = {16, 32, 64, 128, 256, 512};
-  std::vector<unsigned> threads = {1, 2};
-  bool json = false;
+std::vector<unsigned> threads = {1, 2};
+bool json = false;
 };
 
 struct Row {
@@ -65,7 +62,7 @@ double peak_rss_mb() {
   return static_cast<double>(usage.ru_maxrss) / 1024;
 }
 
-Model open_model(const Options& o, const std::string& path) {
+Model open_model(const ModelOptions& o, const std::string& path) {
   if (!path.empty()) return take(Model::open(path.c_str(), {}));
   const auto weights = o.weights == "f32"   ? convert::WeightType::f32
                        : o.weights == "f16" ? convert::WeightType::f16
@@ -126,7 +123,9 @@ void write_plot(const std::string& path, const std::string& title, const std::ve
   if (!svg) throw std::runtime_error(path + ": cannot write the plot");
 }
 
-void run(const Options& o) {
+}  // namespace
+
+void run_model(const ModelOptions& o) {
   const std::string name = o.model.empty() ? o.shape : o.model;
   kernels::Isa isa = kernels::best_isa();
   if (!o.isa.empty() && !kernels::isa_from_name(o.isa.c_str(), &isa))
@@ -185,30 +184,6 @@ void run(const Options& o) {
   }
   if (!o.json) std::printf("peak memory of this process %.1f MB\n", peak_rss_mb());
   if (!o.plot.empty()) write_plot(o.plot, name + ", " + kernels::isa_name(isa), rows);
-}
-
-}  // namespace
-
-void add_model(CLI::App& app) {
-  auto options = std::make_shared<Options>();
-  CLI::App* command = app.add_subcommand("model", "Latency of one pass, load time, memory");
-  auto* model = command->add_option("-m,--model", options->model, "A .onepass file");
-  auto* shape = command->add_option("--shape", options->shape,
-                                    "minilm-l6 or bert-base: random weights of that shape, made in memory");
-  shape->excludes(model);
-  command->add_option("--weights", options->weights, "With --shape")
-      ->check(CLI::IsMember({"f32", "f16", "int8"}))
-      ->capture_default_str();
-  command->add_option("--tokens", options->tokens, "Lengths of the text")->delimiter(',');
-  command->add_option("--threads", options->threads, "Thread counts")->delimiter(',');
-  command->add_option("--isa", options->isa, "Instruction-set level (default: the best that the machine has)");
-  command->add_option("--plot", options->plot, "Write an SVG of latency over length");
-  command->add_flag("--json", options->json, "One JSON object a row");
-  command->callback([options] {
-    if (options->model.empty() && options->shape.empty())
-      throw CLI::ValidationError("model", "give -m FILE or --shape NAME");
-    run(*options);
-  });
 }
 
 }  // namespace onepass::bench

@@ -6,24 +6,12 @@
 #include <cstdio>
 #include <numeric>
 
+#include "tools/cli/commands.h"
 #include "tools/cli/common.h"
 
 namespace onepass::cli {
 
 namespace {
-
-struct Options {
-  std::string model;
-  std::vector<std::string> texts;
-  std::string input;
-  bool json = false;
-  bool logits = false;
-  bool ids = false;
-  uint32_t batch = 64;
-  uint32_t max_tokens = 0;
-  std::string on_long = "truncate";
-  SessionFlags session;
-};
 
 // One text's outcome, whichever way it came in.
 struct Outcome {
@@ -161,7 +149,8 @@ class Screen {
   bool colour_;
 };
 
-std::vector<Outcome> classify_texts(Session& session, const Options& options, const std::vector<std::string>& texts) {
+std::vector<Outcome> classify_texts(Session& session, const ClassifyOptions& options,
+                                    const std::vector<std::string>& texts) {
   std::vector<std::string_view> views(texts.begin(), texts.end());
   onepass_classify_options o = ONEPASS_INIT(onepass_classify_options);
   o.on_long = options.on_long == "error" ? ONEPASS_LONG_ERROR : ONEPASS_LONG_TRUNCATE;
@@ -217,7 +206,9 @@ std::vector<Outcome> classify_ids(Session& session, const std::vector<std::strin
   return outcomes;
 }
 
-void run(const Options& options) {
+}  // namespace
+
+void run_classify(const ClassifyOptions& options) {
   const auto load_start = std::chrono::steady_clock::now();
   const Model model = options.session.open_model(options.model);
   Session session = options.session.open_session(model);
@@ -258,34 +249,6 @@ void run(const Options& options) {
   std::printf(
       "  one pass over the first text %.2f ms (median of 9), model opened and checked in %.1f ms, %s, %u thread%s\n",
       passes[4], load_ms, session.isa(), options.session.threads, options.session.threads == 1 ? "" : "s");
-}
-
-}  // namespace
-
-void add_classify(CLI::App& app) {
-  auto options = std::make_shared<Options>();
-  CLI::App* command = app.add_subcommand("classify", "What texts express: labels, values and a confidence");
-  command->add_option("-m,--model", options->model, "A .onepass file")->required();
-  command->add_option("text", options->texts, "Texts");
-  command->add_option(
-      "-i,--input", options->input,
-      "One text a line ('-': standard input), or JSON lines {\"text\": ...} where the name ends in .jsonl");
-  command->add_flag("--json", options->json, "One JSON object a text");
-  command->add_flag("--logits", options->logits, "With --json: the logits too");
-  command->add_flag("--ids", options->ids, "The input lines are space-separated token ids");
-  command->add_option("--batch", options->batch, "Texts a call")->check(CLI::Range(1, 65536))->capture_default_str();
-  command->add_option("--max-tokens", options->max_tokens,
-                      "Longest text, template tokens included (default: the model's)");
-  command->add_option("--on-long", options->on_long, "What happens to a longer text")
-      ->check(CLI::IsMember({"error", "truncate"}))
-      ->capture_default_str();
-  options->session.add_to(*command);
-  command->callback([options, command] {
-    if (options->texts.empty() == options->input.empty()) {
-      throw CLI::ValidationError("classify", "give texts, or a file with -i");
-    }
-    run(*options);
-  });
 }
 
 }  // namespace onepass::cli

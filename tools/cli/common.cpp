@@ -134,16 +134,6 @@ std::vector<std::string> TextSource::next(size_t count) {
   return texts;
 }
 
-void SessionFlags::add_to(CLI::App& app) {
-  app.add_option("--threads", threads, "Threads of a pass")->check(CLI::Range(1, 1024))->capture_default_str();
-  app.add_option(
-      "--isa", isa,
-      "Instruction-set level: scalar avx2 avxvnni avx512 avx512vnni neon dotprod i8mm (default: the best that "
-      "the machine has)");
-  app.add_flag("--copy", copy, "Read the model into memory instead of mapping it");
-  app.add_flag("--skip-verify", skip_verify, "Open without checking hashes");
-}
-
 Model SessionFlags::open_model(const std::string& path) const {
   onepass_model_options options = ONEPASS_INIT(onepass_model_options);
   options.copy = copy;

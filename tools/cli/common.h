@@ -1,7 +1,6 @@
 // What the subcommands share: errors, inputs, progress, and JSON text with exact numbers.
 #pragma once
 
-#include <CLI/CLI.hpp>
 #include <cstdint>
 #include <functional>
 #include <istream>
@@ -18,6 +17,10 @@ namespace onepass::cli {
 // The input or a file is at fault: one line on stderr, exit status 1.
 struct Failed {
   std::string line;  // "<what>: <where>: <why, and what to do>"
+};
+// The command line is at fault: exit status 2.
+struct Misused {
+  std::string line;
 };
 [[noreturn]] void fail(const std::string& what, const std::string& where, const std::string& why);
 [[noreturn]] void fail(const std::string& what, const Failure& failure);
@@ -87,16 +90,8 @@ struct SessionFlags {
   bool copy = false;
   bool skip_verify = false;
 
-  void add_to(CLI::App& app);
   Model open_model(const std::string& path) const;
   Session open_session(const Model& model) const;
 };
-
-// The subcommands: each adds itself, with a callback that does the work.
-void add_convert(CLI::App& app);
-void add_inspect(CLI::App& app);
-void add_classify(CLI::App& app);
-void add_tokenize(CLI::App& app);
-void add_eval(CLI::App& app);
 
 }  // namespace onepass::cli

@@ -6,6 +6,7 @@
 
 #include "formats/json/json.h"
 #include "formats/onepass/writer.h"
+#include "tools/cli/commands.h"
 #include "tools/cli/common.h"
 #include "tools/convert/convert.h"
 #include "tools/convert/verify.h"
@@ -13,15 +14,6 @@
 namespace onepass::cli {
 
 namespace {
-
-struct Options {
-  convert::Options convert;
-  std::string source, output, weights = "int8", embeddings, tokenizer;
-  std::vector<std::string> kinds;
-  std::string labels_file, thresholds_file, range;
-  std::string verify_texts;
-  double min_agreement = 0;
-};
 
 const std::map<std::string, convert::WeightType> kWeightTypes = {
     {"f32", convert::WeightType::f32}, {"f16", convert::WeightType::f16}, {"int8", convert::WeightType::int8}};
@@ -53,31 +45,35 @@ float parse_float(const std::string& text, const std::string& where) {
   return value;
 }
 
-void fill_options(Options& o) {
-  o.convert.source = o.source;
-  o.convert.tokenizer = o.tokenizer;
-  o.convert.weights = kWeightTypes.at(o.weights);
-  if (!o.embeddings.empty()) o.convert.embeddings = kWeightTypes.at(o.embeddings);
+convert::Options conversion_options(const ConvertOptions& o) {
+  convert::Options out;
+  out.source = o.source;
+  out.tokenizer = o.tokenizer;
+  out.weights = kWeightTypes.at(o.weights);
+  out.model_id = o.name;
+  out.model_version = o.version;
+  if (!o.embeddings.empty()) out.embeddings = kWeightTypes.at(o.embeddings);
   for (const std::string& kind : o.kinds) {
     const size_t equals = kind.find('=');
     const auto found = kHeadKinds.find(equals == std::string::npos ? kind : kind.substr(equals + 1));
     if (equals == std::string::npos || found == kHeadKinds.end()) {
-      throw CLI::ValidationError("--kind", "NAME=single_label, NAME=multi_label or NAME=regression");
+      throw Misused{"--kind: '" + kind + "' is not NAME=single_label, NAME=multi_label or NAME=regression"};
     }
-    o.convert.kinds[kind.substr(0, equals)] = found->second;
+    out.kinds[kind.substr(0, equals)] = found->second;
   }
-  if (!o.labels_file.empty()) o.convert.labels = read_lines(o.labels_file);
+  if (!o.labels_file.empty()) out.labels = read_lines(o.labels_file);
   if (!o.thresholds_file.empty()) {
     for (const std::string& line : read_lines(o.thresholds_file)) {
-      o.convert.thresholds.push_back(parse_float(line, o.thresholds_file));
+      out.thresholds.push_back(parse_float(line, o.thresholds_file));
     }
   }
   if (!o.range.empty()) {
     const size_t comma = o.range.find(',');
-    if (comma == std::string::npos) throw CLI::ValidationError("--pad-range", "LO,HI");
-    o.convert.range = {
+    if (comma == std::string::npos) throw Misused{"--pad-range: '" + o.range + "' is not LO,HI"};
+    out.range = {
         {parse_float(o.range.substr(0, comma), "--pad-range"), parse_float(o.range.substr(comma + 1), "--pad-range")}};
   }
+  return out;
 }
 
 void print_report(const ModelContent& content, const std::vector<std::string>& notes, const std::string& output) {
@@ -100,8 +96,7 @@ void print_report(const ModelContent& content, const std::vector<std::string>& n
   std::printf("%s: %lld bytes\n", output.c_str(), static_cast<long long>(file.tellg()));
 }
 
-void verify(const Options& o, const ModelContent& content) {
-  convert::Options reference = o.convert;
+void verify(const ConvertOptions& o, convert::Options reference, const ModelContent& content) {
   reference.weights = convert::WeightType::f32;
   reference.embeddings = convert::WeightType::f32;
   const ModelContent f32 = take(convert::convert_folder(reference, nullptr), "cannot convert");
@@ -126,44 +121,17 @@ void verify(const Options& o, const ModelContent& content) {
   }
 }
 
-void run(Options& o) {
-  fill_options(o);
-  std::vector<std::string> notes;
-  ModelContent content = take(convert::convert_folder(o.convert, &notes), "cannot convert");
-  take(convert::add_self_tests(content), "cannot convert");
-  // Proven before it is written: a conversion that fails its proof leaves no file.
-  if (!o.verify_texts.empty()) verify(o, content);
-  take(write_model(content, o.output), "cannot write the model");
-  print_report(content, notes, o.output);
-}
-
 }  // namespace
 
-void add_convert(CLI::App& app) {
-  auto options = std::make_shared<Options>();
-  CLI::App* command = app.add_subcommand("convert", "A Hugging Face folder to a .onepass file");
-  command
-      ->add_option("source", options->source,
-                   "A folder with config.json, model.safetensors (or shards) and a tokenizer")
-      ->required();
-  command->add_option("-o,--output", options->output, "The file to write")->required();
-  command->add_option("--weights", options->weights, "Type of the products' weights")
-      ->check(CLI::IsMember({"f32", "f16", "int8"}))
-      ->capture_default_str();
-  command->add_option("--embeddings", options->embeddings, "Type of the embedding tables (default: as the weights)")
-      ->check(CLI::IsMember({"f32", "f16", "int8"}));
-  command->add_option("--kind", options->kinds, "NAME=single_label|multi_label|regression: what a head's numbers mean");
-  command->add_option("--labels", options->labels_file, "Names of the labels, one a line in class order");
-  command->add_option("--thresholds", options->thresholds_file,
-                      "Thresholds of a multi_label head, one a line in class order");
-  command->add_option("--pad-range", options->range, "LO,HI: range of the regression heads");
-  command->add_option("--tokenizer", options->tokenizer, "Another folder for the tokenizer");
-  command->add_option("--name", options->convert.model_id, "Model id to store");
-  command->add_option("--model-version", options->convert.model_version, "Model version to store");
-  command->add_option("--verify", options->verify_texts, "Compare with f32 on these texts, one a line, before writing");
-  command->add_option("--min-agreement", options->min_agreement, "With --verify: fail below this share of equal labels")
-      ->check(CLI::Range(0.0, 1.0));
-  command->callback([options] { run(*options); });
+void run_convert(const ConvertOptions& o) {
+  const convert::Options options = conversion_options(o);
+  std::vector<std::string> notes;
+  ModelContent content = take(convert::convert_folder(options, &notes), "cannot convert");
+  take(convert::add_self_tests(content), "cannot convert");
+  // Proven before it is written: a conversion that fails its proof leaves no file.
+  if (!o.verify_texts.empty()) verify(o, options, content);
+  take(write_model(content, o.output), "cannot write the model");
+  print_report(content, notes, o.output);
 }
 
 }  // namespace onepass::cli

@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <cstdio>
 
+#include "tools/cli/commands.h"
 #include "tools/cli/common.h"
 #include "tools/eval/dataset.h"
 #include "tools/eval/metrics.h"
@@ -10,17 +11,7 @@ namespace onepass::cli {
 
 namespace {
 
-struct Options {
-  std::string model;
-  std::string data;
-  std::string format;
-  std::string split = "test";
-  std::string head;
-  bool json = false;
-  SessionFlags session;
-};
-
-const Head& choose_head(const Model& model, const Options& options) {
+const Head& choose_head(const Model& model, const EvalOptions& options) {
   const bool regression = options.format == "emobank";
   for (const Head& head : model.heads()) {
     if (options.head.empty()
@@ -67,7 +58,7 @@ std::vector<double> column(std::span<const auto> values, size_t classes, size_t 
   return out;
 }
 
-void report_labels(const Options& options, const Head& head, const eval::Dataset& data, const Predictions& p) {
+void report_labels(const EvalOptions& options, const Head& head, const eval::Dataset& data, const Predictions& p) {
   const auto m = eval::label_metrics(p.scores, p.applies, data.gold, head.labels.size());
   if (options.json) {
     std::printf("{\"n\":%zu,\"head\":%s,\"macro_f1\":%s,\"micro_f1\":%s,\"macro_ap\":%s,\"ece\":%s}\n",
@@ -80,7 +71,7 @@ void report_labels(const Options& options, const Head& head, const eval::Dataset
               m.micro_f1, m.macro_ap, m.ece);
 }
 
-void report_values(const Options& options, const Head& head, const eval::Dataset& data, const Predictions& p) {
+void report_values(const EvalOptions& options, const Head& head, const eval::Dataset& data, const Predictions& p) {
   const size_t classes = head.labels.size();
   std::string r, ccc, mae;
   if (!options.json) std::printf("%zu texts\n  %-16s %8s %8s %8s\n", data.texts.size(), "", "Pearson", "CCC", "MAE");
@@ -104,7 +95,9 @@ void report_values(const Options& options, const Head& head, const eval::Dataset
   }
 }
 
-void run(const Options& options) {
+}  // namespace
+
+void run_eval(const EvalOptions& options) {
   const Model model = options.session.open_model(options.model);
   Session session = options.session.open_session(model);
   const Head& head = choose_head(model, options);
@@ -113,28 +106,6 @@ void run(const Options& options) {
   const Predictions predictions = predict(session, head, data.texts);
   head.kind == ONEPASS_REGRESSION ? report_values(options, head, data, predictions)
                                   : report_labels(options, head, data, predictions);
-}
-
-}  // namespace
-
-void add_eval(CLI::App& app) {
-  auto options = std::make_shared<Options>();
-  CLI::App* command = app.add_subcommand("eval", "Task metrics of one head on labelled texts");
-  command->add_option("-m,--model", options->model, "A .onepass file")->required();
-  command->add_option("data", options->data, "A file of labelled texts")->required();
-  command->add_option("--format", options->format, "Format of the file (default: by its name)")
-      ->check(CLI::IsMember({"goemotions", "emobank", "tsv", "jsonl"}));
-  command->add_option("--split", options->split, "emobank: the rows to take")->capture_default_str();
-  command->add_option("--head", options->head, "Name of the head (default: the first that fits the format)");
-  command->add_flag("--json", options->json, "One JSON object");
-  options->session.add_to(*command);
-  command->callback([options] {
-    if (options->format.empty()) {
-      const std::string& name = options->data;
-      options->format = name.ends_with(".csv") ? "emobank" : name.ends_with(".jsonl") ? "jsonl" : "tsv";
-    }
-    run(*options);
-  });
 }
 
 }  // namespace onepass::cli

@@ -4,18 +4,12 @@
 
 #include "engine/arch/arch.h"
 #include "formats/onepass/model_file.h"
+#include "tools/cli/commands.h"
 #include "tools/cli/common.h"
 
 namespace onepass::cli {
 
 namespace {
-
-struct Options {
-  std::string model;
-  bool json = false;
-  bool verify = false;
-  std::string isa;
-};
 
 const char* dtype_name(kernels::Layout layout) {
   switch (kernels::dtype_of(layout)) {
@@ -162,7 +156,9 @@ void print_text(const ModelFile& file, bool verified) {
   }
 }
 
-void run(const Options& options) {
+}  // namespace
+
+void run_inspect(const InspectOptions& options) {
   // Opened without verification, so that a damaged file can still be looked at; --verify does all of it.
   const ModelFile file = take(ModelFile::open(options.model.c_str(), {.mode = LoadMode::map, .verify = false}),
                               "cannot open the model " + options.model);
@@ -175,18 +171,6 @@ void run(const Options& options) {
     }
   }
   options.json ? print_json(file, options.verify) : print_text(file, options.verify);
-}
-
-}  // namespace
-
-void add_inspect(CLI::App& app) {
-  auto options = std::make_shared<Options>();
-  CLI::App* command = app.add_subcommand("inspect", "What a model file holds");
-  command->add_option("model", options->model, "A .onepass file")->required();
-  command->add_flag("--json", options->json, "One JSON object");
-  command->add_flag("--verify", options->verify, "Check every hash and run the stored self-test");
-  command->add_option("--isa", options->isa, "Level of the self-test (default: the best that the machine has)");
-  command->callback([options] { run(*options); });
 }
 
 }  // namespace onepass::cli

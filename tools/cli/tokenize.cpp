@@ -1,19 +1,12 @@
 // onepass tokenize: texts to the ids that the model reads.
 #include <cstdio>
 
+#include "tools/cli/commands.h"
 #include "tools/cli/common.h"
 
 namespace onepass::cli {
 
 namespace {
-
-struct Options {
-  std::string model;
-  std::vector<std::string> texts;
-  std::string input;
-  bool json = false;
-  SessionFlags session;
-};
 
 std::string plain_line(const std::vector<onepass_token>& tokens) {
   std::string out;
@@ -33,7 +26,9 @@ std::string json_line(const Model& model, size_t index, const std::vector<onepas
          offsets + "]}\n";
 }
 
-void run(const Options& options) {
+}  // namespace
+
+void run_tokenize(const TokenizeOptions& options) {
   const Model model = options.session.open_model(options.model);
   Session session = options.session.open_session(model);
   TextSource source(options.texts, options.input);
@@ -46,26 +41,6 @@ void run(const Options& options) {
       ++index;
     }
   }
-}
-
-}  // namespace
-
-void add_tokenize(CLI::App& app) {
-  auto options = std::make_shared<Options>();
-  CLI::App* command = app.add_subcommand("tokenize", "The token ids of texts, cut to the model's max_tokens");
-  command->add_option("-m,--model", options->model, "A .onepass file")->required();
-  command->add_option("text", options->texts, "Texts");
-  command->add_option(
-      "-i,--input", options->input,
-      "One text a line ('-': standard input), or JSON lines {\"text\": ...} where the name ends in .jsonl");
-  command->add_flag("--json", options->json, "Pieces and byte offsets too");
-  options->session.add_to(*command);
-  command->callback([options] {
-    if (options->texts.empty() == options->input.empty()) {
-      throw CLI::ValidationError("tokenize", "give texts, or a file with -i");
-    }
-    run(*options);
-  });
 }
 
 }  // namespace onepass::cli

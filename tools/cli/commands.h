@@ -1,0 +1,65 @@
+// The commands: what each may be asked, and the function that does it. Their options are declared in
+// tools/onepass.cpp, the one place that knows the command line.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "tools/cli/common.h"
+
+namespace onepass::cli {
+
+struct ConvertOptions {
+  std::string source, output, weights = "int8", embeddings, tokenizer;
+  std::vector<std::string> kinds;
+  std::string labels_file, thresholds_file, range;
+  std::string verify_texts;
+  std::string name, version;
+  double min_agreement = 0;
+};
+void run_convert(const ConvertOptions& options);
+
+struct InspectOptions {
+  std::string model;
+  bool json = false;
+  bool verify = false;
+  std::string isa;
+};
+void run_inspect(const InspectOptions& options);
+
+struct ClassifyOptions {
+  std::string model;
+  std::vector<std::string> texts;
+  std::string input;
+  bool json = false;
+  bool logits = false;
+  bool ids = false;
+  uint32_t batch = 64;
+  uint32_t max_tokens = 0;
+  std::string on_long = "truncate";
+  SessionFlags session;
+};
+void run_classify(const ClassifyOptions& options);
+
+struct TokenizeOptions {
+  std::string model;
+  std::vector<std::string> texts;
+  std::string input;
+  bool json = false;
+  SessionFlags session;
+};
+void run_tokenize(const TokenizeOptions& options);
+
+struct EvalOptions {
+  std::string model;
+  std::string data;
+  std::string format;
+  std::string split = "test";
+  std::string head;
+  bool json = false;
+  SessionFlags session;
+};
+void run_eval(const EvalOptions& options);
+
+}  // namespace onepass::cli
