@@ -10,10 +10,18 @@ namespace onepass::bench {
 struct ModelOptions {
   std::string model, shape, weights = "int8", isa, plot;
   std::vector<uint32_t> tokens = {16, 32, 64, 128, 256, 512};
-  void run_model(const ModelOptions& options);
+  std::vector<unsigned> threads = {1, 2};
+  bool json = false;
+};
+void run_model(const ModelOptions& options);
 
-  struct KernelsOptions {
-    std::vector<std::string> ops = {"matmul_int8", "matmul_f32", "attention_f32", "add_norm", "gelu", "quantize_rows"};
-    void run_kernels(const KernelsOptions& options);
+struct KernelsOptions {
+  std::vector<std::string> ops = {"matmul_int8", "matmul_f32", "attention_f32", "add_norm", "gelu", "quantize_rows"};
+  std::vector<std::string> shapes;
+  std::string isa;
+  bool json = false;
+  bool baselines = false;
+};
+void run_kernels(const KernelsOptions& options);
 
-  }  // namespace onepass::bench
+}  // namespace onepass::bench

@@ -27,12 +27,6 @@ struct Shape {
   size_t m, n, k;
 };
 
-std::vector<std::string> shapes;
-std::string isa;
-bool json = false;
-bool baselines = false;
-};
-
 // The products of MiniLM-L6 for a sentence and for a paragraph.
 const std::vector<Shape> kDefaultShapes = {{16, 384, 384},   {16, 1152, 384},  {16, 1536, 384}, {16, 384, 1536},
                                            {128, 1152, 384}, {128, 1536, 384}, {128, 384, 1536}};
@@ -183,7 +177,7 @@ const KernelsOptions& options_;
 Isa isa_;
 const KernelTable& table_;
 double int8_peak_, f32_peak_;
-};
+};  // namespace
 
 Shape parse_shape(const std::string& text) {
   Shape s{};
