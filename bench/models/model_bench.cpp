@@ -20,10 +20,6 @@ namespace onepass::bench {
 
 namespace {
 
-std::vector<unsigned> threads = {1, 2};
-bool json = false;
-};
-
 struct Row {
   size_t tokens;
   unsigned threads;
