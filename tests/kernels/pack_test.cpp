@@ -1,0 +1,152 @@
+#include "kernels/pack/pack.h"
+
+#include <gtest/gtest.h>
+
+#include <bit>
+#include <cmath>
+#include <cstring>
+#include <vector>
+
+#include "kernels/ref/math_ref.h"
+#include "tests/kernels/compare.h"
+#include "tests/support/guarded.h"
+
+namespace onepass::test {
+namespace {
+
+using namespace kernels;
+
+constexpr Layout kLayouts[] = {Layout::f32_rows, Layout::f16_rows, Layout::i8_rows,
+                               Layout::f32_n16,  Layout::f16_n16,  Layout::i8_n32k4};
+
+// Packing and unpacking stay inside their buffers, are as exact as the type, and do not depend on what was there.
+TEST(Pack, RoundTripOfEveryLayoutAndShape) {
+  for (const Layout layout : kLayouts) {
+    for (const size_t n : {1, 15, 16, 17, 31, 32, 33, 70}) {
+      for (const size_t k : {1, 3, 4, 5, 64, 67}) {
+        Random random(n * 100 + k);
+        Guarded<float> w(n * k, Flush::back), restored(n * k, Flush::back);
+        for (float& v : w) v = random.uniform(-3.0f, 3.0f);
+        Guarded<uint8_t> packed(packed_bytes(layout, n, k), Flush::front), again(packed.size(), Flush::back);
+        std::memset(again.data(), 0x5a, again.size());
+        ASSERT_TRUE(pack(layout, w.data(), n, k, packed.data()).ok());
+        ASSERT_TRUE(pack(layout, w.data(), n, k, again.data()).ok());
+        ASSERT_EQ(std::memcmp(packed.data(), again.data(), packed.size()), 0) << "padding depends on the buffer";
+        ASSERT_TRUE(unpack(layout, packed.data(), n, k, restored.data()));
+        ASSERT_TRUE(packed.intact() && again.intact() && restored.intact());
+        for (size_t i = 0; i < n; ++i) {
+          float absmax = 0.0f;
+          for (size_t j = 0; j < k; ++j) absmax = std::fmax(absmax, std::fabs(w[i * k + j]));
+          for (size_t j = 0; j < k; ++j) {
+            const float value = w[i * k + j];
+            double bound = 0.0;
+            if (dtype_of(layout) == Dtype::f16) bound = std::fabs(value) * 0x1p-11 + 0x1p-25;
+            if (dtype_of(layout) == Dtype::i8) bound = absmax / 254.0 * 1.00001;
+            ASSERT_TRUE(within(restored[i * k + j], value, bound)) << i << "," << j;
+          }
+        }
+      }
+    }
+  }
+}
+
+TEST(Pack, Int8ScalesAndCodes) {
+  const float w[] = {-1.27f, 0.635f, 0.0f, 0.0f, 0.0f, 0.0f, 1e-31f, 0.0f, 0.0f};
+  alignas(64) uint8_t panel[packed_bytes(Layout::i8_n32k4, 3, 3)];
+  ASSERT_TRUE(pack_matmul(Layout::i8_n32k4, w, 3, 3, panel).ok());
+  EXPECT_EQ(panel[0], 1);    // -127 + 128
+  EXPECT_EQ(panel[1], 192);  // 63.5 to even: 64 + 128
+  EXPECT_EQ(panel[2], 128);
+  EXPECT_EQ(panel[3], 128);  // padding along K
+  for (size_t i = 4; i < 128; ++i) EXPECT_EQ(panel[i], 128) << i;
+  float scale[32];
+  std::memcpy(scale, panel + scale_offset(Layout::i8_n32k4, 3, 3), sizeof scale);
+  EXPECT_EQ(scale[0], 1.27f / 127.0f);
+  for (size_t i = 1; i < 32; ++i) EXPECT_EQ(scale[i], 1.0f) << i;  // zero, tiny and absent channels
+
+  alignas(64) uint8_t rows[packed_bytes(Layout::i8_rows, 3, 3)];
+  ASSERT_TRUE(pack_rows(Layout::i8_rows, w, 3, 3, rows).ok());
+  EXPECT_EQ(static_cast<int8_t>(rows[0]), -127);
+  for (size_t i = 9; i < 64; ++i) EXPECT_EQ(rows[i], 0) << i;
+}
+
+TEST(Pack, ReportsWhatItCannotStore) {
+  std::vector<float> w(6 * 5, 1.0f);
+  alignas(64) uint8_t out[4096];
+  for (const Layout layout : kLayouts) {
+    for (const float bad : {std::numeric_limits<float>::quiet_NaN(), std::numeric_limits<float>::infinity()}) {
+      w[17] = -bad;
+      const PackResult result = pack(layout, w.data(), 6, 5, out);
+      EXPECT_EQ(result.status, PackStatus::non_finite);
+      EXPECT_EQ(result.index, 17u);
+    }
+    w[17] = -65520.0f;  // the least magnitude that rounds to infinity in f16
+    const PackResult result = pack(layout, w.data(), 6, 5, out);
+    EXPECT_EQ(result.status, dtype_of(layout) == Dtype::f16 ? PackStatus::f16_overflow : PackStatus::ok);
+    EXPECT_EQ(result.index, result.ok() ? 0u : 17u);
+    w[17] = std::nextafter(65520.0f, 0.0f);
+    EXPECT_TRUE(pack(layout, w.data(), 6, 5, out).ok());
+    w[17] = 1.0f;
+  }
+  EXPECT_EQ(pack_matmul(Layout::f32_rows, w.data(), 6, 5, out).status, PackStatus::bad_layout);
+  EXPECT_EQ(pack_rows(Layout::f32_n16, w.data(), 6, 5, out).status, PackStatus::bad_layout);
+  EXPECT_EQ(pack(Layout::none, w.data(), 6, 5, out).status, PackStatus::bad_layout);
+  EXPECT_FALSE(unpack(Layout::none, out, 6, 5, w.data()));
+}
+
+// Every half widens to the value that its definition gives, and narrows back to itself.
+TEST(F16, EveryHalf) {
+  for (uint32_t bits = 0; bits < 65536; ++bits) {
+    const auto half = static_cast<uint16_t>(bits);
+    const float value = ref::f32_from_f16(half);
+    const int sign = (bits & 0x8000u) != 0 ? -1 : 1;
+    const int exponent = static_cast<int>(bits >> 10 & 31u), fraction = static_cast<int>(bits & 1023u);
+    if (exponent == 31 && fraction != 0) {
+      EXPECT_TRUE(std::isnan(value)) << bits;
+      EXPECT_EQ(f16_from_f32(value), half | 0x200u) << bits;
+      continue;
+    }
+    const double expected = exponent == 31  ? sign * std::numeric_limits<double>::infinity()
+                            : exponent == 0 ? sign * std::ldexp(fraction, -24)
+                                            : sign * std::ldexp(1024 + fraction, exponent - 25);
+    EXPECT_TRUE(static_cast<double>(value) == expected && std::signbit(value) == (sign < 0)) << bits;
+    EXPECT_EQ(f16_from_f32(value), half) << bits;
+  }
+}
+
+// Between two neighbouring halves: below the middle down, above it up, in the middle to the even one.
+TEST(F16, RoundsHalfToEven) {
+  for (uint32_t bits = 0; bits < 0x7bff; ++bits) {
+    const auto low = static_cast<uint16_t>(bits), high = static_cast<uint16_t>(bits + 1);
+    const float middle = (ref::f32_from_f16(low) + ref::f32_from_f16(high)) / 2.0f;  // exact
+    ASSERT_EQ(f16_from_f32(middle), (bits & 1u) == 0 ? low : high) << bits;
+    ASSERT_EQ(f16_from_f32(std::nextafter(middle, 0.0f)), low) << bits;
+    ASSERT_EQ(f16_from_f32(std::nextafter(middle, 1e9f)), high) << bits;
+    ASSERT_EQ(f16_from_f32(-middle), (f16_from_f32(middle) | 0x8000u)) << bits;
+  }
+  EXPECT_EQ(f16_from_f32(65520.0f), 0x7c00);
+  EXPECT_EQ(f16_from_f32(1e30f), 0x7c00);
+  EXPECT_EQ(f16_from_f32(1e-30f), 0);
+}
+
+// The formulas of docs/layouts.md: sizes, alignment of the scales, and no overlap.
+TEST(Layouts, Sizes) {
+  EXPECT_EQ(packed_bytes(Layout::f32_rows, 3, 5), 60u);
+  EXPECT_EQ(packed_bytes(Layout::f16_rows, 3, 5), 30u);
+  EXPECT_EQ(packed_bytes(Layout::f32_n16, 17, 5), 32u * 5 * 4);
+  EXPECT_EQ(packed_bytes(Layout::f16_n16, 17, 5), 32u * 5 * 2);
+  EXPECT_EQ(scale_offset(Layout::i8_rows, 3, 5), 64u);
+  EXPECT_EQ(packed_bytes(Layout::i8_rows, 3, 5), 64u + 12);
+  EXPECT_EQ(scale_offset(Layout::i8_n32k4, 33, 5), 64u * 8);
+  EXPECT_EQ(packed_bytes(Layout::i8_n32k4, 33, 5), 64u * 8 + 64 * 4);
+  EXPECT_EQ(packed_bytes(Layout::none, 3, 5), 0u);
+  for (size_t n = 1; n < 70; ++n) {
+    for (size_t k = 1; k < 70; ++k) {
+      EXPECT_EQ(scale_offset(Layout::i8_n32k4, n, k) % 64, 0u);
+      EXPECT_EQ(scale_offset(Layout::i8_rows, n, k) % 64, 0u);
+    }
+  }
+}
+
+}  // namespace
+}  // namespace onepass::test
