@@ -29,36 +29,53 @@ using onepass::Code;
 using onepass::Error;
 using onepass::make_error;
 
+// Fills the caller's struct as far as the caller knows it; struct_size stays the caller's.
+template <class T>
+void fill(const T& value, T* to) {
+  const size_t size = to->struct_size;
+  if (size < sizeof(size)) return;
+  std::memcpy(to, &value, size < sizeof(T) ? size : sizeof(T));
+  to->struct_size = size;
+}
+
 onepass_status report(const Error& from, onepass_error* to) {
   const auto status = static_cast<onepass_status>(from.code);
-  if (to != nullptr && to->struct_size >= sizeof(onepass_error)) {
-    to->status = status;
-    to->offset = from.offset;
-    static_assert(sizeof(to->where) >= sizeof(from.where) && sizeof(to->message) >= sizeof(from.message));
-    std::memcpy(to->where, from.where, sizeof(from.where));
-    std::memcpy(to->message, from.message, sizeof(from.message));
+  if (to != nullptr) {
+    onepass_error error{};
+    error.status = status;
+    error.offset = from.offset;
+    static_assert(sizeof(error.where) >= sizeof(from.where) && sizeof(error.message) >= sizeof(from.message));
+    std::memcpy(error.where, from.where, sizeof(from.where));
+    std::memcpy(error.message, from.message, sizeof(from.message));
+    fill(error, to);
   }
   return status;
 }
 
-onepass_status invalid(const char* what, onepass_error* error) {
-  return report(make_error(Code::invalid_argument, Error::no_offset, what, "must not be NULL"), error);
+onepass_status invalid(const char* what, const char* why, onepass_error* error) {
+  return report(make_error(Code::invalid_argument, Error::no_offset, what, "%s", why), error);
 }
 
-// The caller's options in this build's struct: fields that an older caller lacks keep their zero.
+onepass_status null_argument(const char* what, onepass_error* error) {
+  return invalid(what, "must not be NULL", error);
+}
+
+// False where a struct does not say its size: its fields would be ignored in silence.
+template <class T>
+bool has_size(const T* given) {
+  return given == nullptr || given->struct_size >= sizeof(given->struct_size);
+}
+
+onepass_status no_size(const char* what, onepass_error* error) {
+  return invalid(what, "its struct_size is 0: initialise the struct with ONEPASS_INIT", error);
+}
+
+// The caller's options in this build's struct: fields that an older caller lacks keep their zero. Requires has_size.
 template <class T>
 T read_options(const T* given) {
   T options{};
   if (given != nullptr) std::memcpy(&options, given, given->struct_size < sizeof(T) ? given->struct_size : sizeof(T));
   return options;
-}
-
-// Fills the caller's struct as far as it knows it.
-template <class T>
-void write_info(T value, T* to) {
-  const size_t size = to->struct_size < sizeof(T) ? to->struct_size : sizeof(T);
-  value.struct_size = size;
-  std::memcpy(to, &value, size);
 }
 
 onepass_string string(std::string_view s) { return {s.data(), s.size()}; }
@@ -69,6 +86,8 @@ Handle* make_handle(Value value) {
   void* memory = onepass::allocate_aligned(sizeof(Handle));
   return memory == nullptr ? nullptr : ::new (memory) Handle{std::move(value)};
 }
+
+constexpr auto kInvalidArgument = static_cast<onepass_status>(Code::invalid_argument);
 
 template <class Handle>
 void destroy_handle(Handle* handle) {
@@ -106,10 +125,20 @@ bool parse_isa(const char* name, onepass::kernels::Isa* isa, onepass_error* erro
   return false;
 }
 
-onepass::ClassifyOptions classify_options(const onepass_classify_options* given) {
+// The status is ONEPASS_OK where *to is filled.
+onepass_status classify_options(const onepass_classify_options* given, onepass::ClassifyOptions* to,
+                                onepass_error* error) {
+  if (!has_size(given)) return no_size("onepass_classify_options", error);
   const auto options = read_options(given);
-  return {options.on_long == ONEPASS_LONG_ERROR ? onepass::OnLong::error : onepass::OnLong::truncate,
-          options.max_tokens};
+  // Read as a number: the caller may have stored one that the enumeration does not have.
+  uint32_t on_long = 0;
+  static_assert(sizeof(on_long) == sizeof(options.on_long));
+  std::memcpy(&on_long, &options.on_long, sizeof(on_long));
+  if (on_long > ONEPASS_LONG_ERROR) {
+    return invalid("on_long", "must be ONEPASS_LONG_TRUNCATE or ONEPASS_LONG_ERROR", error);
+  }
+  *to = {on_long == ONEPASS_LONG_ERROR ? onepass::OnLong::error : onepass::OnLong::truncate, options.max_tokens};
+  return ONEPASS_OK;
 }
 
 const onepass::HeadView* find_head(const onepass_model* model, uint32_t head) {
@@ -128,7 +157,7 @@ uint32_t first_class(const onepass_model* model, uint32_t head) {
 ONEPASS_API uint32_t onepass_abi_version(void) { return ONEPASS_ABI_VERSION; }
 ONEPASS_API const char* onepass_version(void) { return ONEPASS_VERSION; }
 ONEPASS_API const char* onepass_status_name(onepass_status status) {
-  return onepass::code_name(static_cast<Code>(status));
+  return status > UINT16_MAX ? "unknown" : onepass::code_name(static_cast<Code>(status));
 }
 ONEPASS_API const char* onepass_best_isa(void) { return onepass::kernels::isa_name(onepass::kernels::best_isa()); }
 ONEPASS_API int onepass_isa_available(const char* name) {
@@ -138,16 +167,20 @@ ONEPASS_API int onepass_isa_available(const char* name) {
 
 ONEPASS_API onepass_status onepass_model_open(const char* path, const onepass_model_options* given,
                                               onepass_model** model, onepass_error* error) {
-  if (path == nullptr || model == nullptr) return invalid(path == nullptr ? "path" : "model", error);
+  if (model == nullptr) return null_argument("model", error);
   *model = nullptr;
+  if (path == nullptr) return null_argument("path", error);
+  if (!has_size(given)) return no_size("onepass_model_options", error);
   const auto options = read_options(given);
   return finish_open(onepass::Model::open(path, open_options(options)), options, path, model, error);
 }
 
 ONEPASS_API onepass_status onepass_model_open_memory(const void* data, size_t size, const onepass_model_options* given,
                                                      onepass_model** model, onepass_error* error) {
-  if (data == nullptr || model == nullptr) return invalid(data == nullptr ? "data" : "model", error);
+  if (model == nullptr) return null_argument("model", error);
   *model = nullptr;
+  if (data == nullptr) return null_argument("data", error);
+  if (!has_size(given)) return no_size("onepass_model_options", error);
   const auto options = read_options(given);
   return finish_open(onepass::Model::from_memory({static_cast<const uint8_t*>(data), size}, open_options(options)),
                      options, "memory", model, error);
@@ -156,7 +189,7 @@ ONEPASS_API onepass_status onepass_model_open_memory(const void* data, size_t si
 ONEPASS_API void onepass_model_close(onepass_model* model) { destroy_handle(model); }
 
 ONEPASS_API onepass_status onepass_model_get_info(const onepass_model* model, onepass_model_info* info) {
-  if (model == nullptr || info == nullptr) return invalid("model, info", nullptr);
+  if (model == nullptr || info == nullptr || !has_size(info)) return kInvalidArgument;
   const auto& file = model->model.file();
   const auto& meta = file.metadata();
   onepass_model_info value{};
@@ -171,13 +204,13 @@ ONEPASS_API onepass_status onepass_model_get_info(const onepass_model* model, on
   value.max_tokens = file.config().max_tokens;
   value.head_count = static_cast<uint32_t>(file.heads().size());
   value.class_count = file.total_classes();
-  write_info(value, info);
+  fill(value, info);
   return ONEPASS_OK;
 }
 
 ONEPASS_API onepass_status onepass_model_get_head(const onepass_model* model, uint32_t head, onepass_head_info* info) {
   const auto* h = find_head(model, head);
-  if (h == nullptr || info == nullptr) return invalid("head", nullptr);
+  if (h == nullptr || info == nullptr || !has_size(info)) return kInvalidArgument;
   onepass_head_info value{};
   value.name = string(h->name);
   value.kind = static_cast<onepass_head_kind>(h->kind);
@@ -186,7 +219,7 @@ ONEPASS_API onepass_status onepass_model_get_head(const onepass_model* model, ui
   value.temperature = h->temperature;
   value.range_low = h->range_low;
   value.range_high = h->range_high;
-  write_info(value, info);
+  fill(value, info);
   return ONEPASS_OK;
 }
 
@@ -202,7 +235,7 @@ ONEPASS_API float onepass_model_threshold(const onepass_model* model, uint32_t h
 
 ONEPASS_API onepass_status onepass_model_verify(const onepass_model* model, const char* isa_name,
                                                 onepass_error* error) {
-  if (model == nullptr) return invalid("model", error);
+  if (model == nullptr) return null_argument("model", error);
   onepass::kernels::Isa isa{};
   onepass_status status = ONEPASS_OK;
   if (!parse_isa(isa_name, &isa, error, &status)) return status;
@@ -213,16 +246,16 @@ ONEPASS_API onepass_status onepass_model_verify(const onepass_model* model, cons
 
 ONEPASS_API onepass_status onepass_session_open(const onepass_model* model, const onepass_session_options* given,
                                                 onepass_session** session, onepass_error* error) {
-  if (model == nullptr || session == nullptr) return invalid(model == nullptr ? "model" : "session", error);
+  if (session == nullptr) return null_argument("session", error);
   *session = nullptr;
+  if (model == nullptr) return null_argument("model", error);
+  if (!has_size(given)) return no_size("onepass_session_options", error);
   const auto options = read_options(given);
   onepass::SessionOptions use;
   onepass_status status = ONEPASS_OK;
   if (!parse_isa(options.isa, &use.isa, error, &status)) return status;
   const unsigned threads = options.threads == 0 ? 1 : options.threads;
-  if (threads > 1024) {
-    return report(make_error(Code::invalid_argument, Error::no_offset, "threads", "must be at most 1,024"), error);
-  }
+  if (threads > 1024) return invalid("threads", "must be at most 1,024", error);
   if (threads > 1) {
     use.executor = options.executor != nullptr ? onepass::Executor{options.executor, options.executor_context, threads}
                                                : onepass::openmp_executor(threads);
@@ -244,11 +277,15 @@ ONEPASS_API const char* onepass_session_isa(const onepass_session* session) {
 }
 
 ONEPASS_API onepass_status onepass_classify(onepass_session* session, const onepass_string* texts, size_t count,
-                                            const onepass_classify_options* options, onepass_result* results,
+                                            const onepass_classify_options* given, onepass_result* results,
                                             float* scores, float* logits, onepass_error* error) {
-  if (session == nullptr) return invalid("session", error);
+  if (session == nullptr) return null_argument("session", error);
+  onepass::ClassifyOptions options;
+  if (const auto bad = classify_options(given, &options, error); bad != ONEPASS_OK) return bad;
   if (count == 0) return ONEPASS_OK;
-  if (texts == nullptr || results == nullptr || scores == nullptr) return invalid("texts, results, scores", error);
+  if (texts == nullptr || results == nullptr || scores == nullptr) {
+    return null_argument(texts == nullptr ? "texts" : results == nullptr ? "results" : "scores", error);
+  }
   const size_t classes = session->session.model().total_classes();
   if (!session->texts.resize(count) || !session->results.resize(count) ||
       (logits == nullptr && !session->logits.resize(count * classes))) {
@@ -257,10 +294,14 @@ ONEPASS_API onepass_status onepass_classify(onepass_session* session, const onep
                   error);
   }
   for (size_t b = 0; b < count; ++b) {
-    session->texts[b] = texts[b].data == nullptr ? std::string_view() : std::string_view(texts[b].data, texts[b].size);
+    if (texts[b].data == nullptr && texts[b].size != 0) {
+      return report(make_error(Code::invalid_argument, Error::no_offset, "texts", "text %zu is NULL with a size", b),
+                    error);
+    }
+    session->texts[b] = texts[b].size == 0 ? std::string_view() : std::string_view(texts[b].data, texts[b].size);
   }
   const auto status = session->session.classify(
-      session->texts.span(), classify_options(options), session->results.span(),
+      session->texts.span(), options, session->results.span(),
       logits == nullptr ? session->logits.span() : std::span(logits, count * classes), {scores, count * classes});
   if (!status.ok()) return report(status.error(), error);
   for (size_t b = 0; b < count; ++b) {
@@ -278,9 +319,11 @@ ONEPASS_API int onepass_label_applies(const onepass_model* model, uint32_t head,
 
 ONEPASS_API onepass_status onepass_run_ids(onepass_session* session, const uint32_t* ids, const uint32_t* starts,
                                            size_t count, float* logits, onepass_error* error) {
-  if (session == nullptr) return invalid("session", error);
+  if (session == nullptr) return null_argument("session", error);
   if (count == 0) return ONEPASS_OK;
-  if (ids == nullptr || starts == nullptr || logits == nullptr) return invalid("ids, starts, logits", error);
+  if (ids == nullptr || starts == nullptr || logits == nullptr) {
+    return null_argument(ids == nullptr ? "ids" : starts == nullptr ? "starts" : "logits", error);
+  }
   const auto status = session->session.run_ids({ids, starts[count]}, {starts, count + 1},
                                                {logits, count * session->session.model().total_classes()});
   return status.ok() ? ONEPASS_OK : report(status.error(), error);
@@ -288,21 +331,24 @@ ONEPASS_API onepass_status onepass_run_ids(onepass_session* session, const uint3
 
 ONEPASS_API onepass_status onepass_scores(const onepass_model* model, const float* logits, float* scores,
                                           float* confidence) {
-  if (model == nullptr || logits == nullptr || scores == nullptr) return invalid("model, logits, scores", nullptr);
+  if (model == nullptr || logits == nullptr || scores == nullptr) return kInvalidArgument;
   const float value = onepass::all_scores(model->model.heads(), logits, scores);
   if (confidence != nullptr) *confidence = value;
   return ONEPASS_OK;
 }
 
 ONEPASS_API onepass_status onepass_tokenize(onepass_session* session, onepass_string text,
-                                            const onepass_classify_options* options, onepass_token* tokens,
+                                            const onepass_classify_options* given, onepass_token* tokens,
                                             size_t capacity, size_t* count, onepass_error* error) {
-  if (session == nullptr || count == nullptr || (tokens == nullptr && capacity != 0)) {
-    return invalid("session, tokens, count", error);
-  }
+  if (count == nullptr) return null_argument("count", error);
   *count = 0;
+  if (session == nullptr) return null_argument("session", error);
+  if (tokens == nullptr && capacity != 0) return null_argument("tokens", error);
+  if (text.data == nullptr && text.size != 0) return null_argument("text", error);
+  onepass::ClassifyOptions options;
+  if (const auto bad = classify_options(given, &options, error); bad != ONEPASS_OK) return bad;
   auto encoded =
-      session->session.tokenize({text.data == nullptr ? "" : text.data, text.size}, classify_options(options));
+      session->session.tokenize(text.size == 0 ? std::string_view() : std::string_view(text.data, text.size), options);
   if (!encoded.ok()) return report(encoded.error(), error);
   const auto& all = encoded.value();
   *count = all.ids.size();

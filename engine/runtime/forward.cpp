@@ -291,7 +291,7 @@ Status forward(const Config& config, const Weights& weights, const KernelTable& 
       return make_error(
           Code::non_finite_result, Error::no_offset, "logits",
           "text %zu has a logit that is not finite: the model's weights are out of range; convert it again",
-          i / total_classes);
+          batch.first_text + i / total_classes);
     }
   }
   return {};

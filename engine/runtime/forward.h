@@ -23,6 +23,7 @@ namespace onepass {
 struct Batch {
   std::span<const uint32_t> ids;     // [T]
   std::span<const uint32_t> starts;  // [B+1], starts[0] = 0, strictly ascending, starts[B] = T
+  size_t first_text = 0;             // number of the first text in what the caller was given, for errors
   size_t texts() const noexcept { return starts.size() - 1; }
   size_t tokens() const noexcept { return ids.size(); }
 };

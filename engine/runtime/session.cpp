@@ -1,6 +1,7 @@
 #include "engine/runtime/session.h"
 
 #include <algorithm>
+#include <cstdio>
 #include <cstring>
 
 #include "engine/runtime/decide.h"
@@ -12,6 +13,12 @@ namespace {
 Error no_memory(const char* what, size_t bytes) noexcept {
   return make_error(Code::out_of_memory, Error::no_offset, what,
                     "no memory for %zu bytes; use shorter texts or smaller batches", bytes);
+}
+
+// Names the text of a batch that an error is about.
+Error of_text(Error error, size_t text) noexcept {
+  if (std::strcmp(error.where, "text") == 0) std::snprintf(error.where, sizeof(error.where), "text %zu", text);
+  return error;
 }
 
 }  // namespace
@@ -63,7 +70,7 @@ Status Session::classify(std::span<const std::string_view> texts, const Classify
     // At least one text a pass; a text that would exceed the budget opens the next pass.
     while (end < texts.size()) {
       const size_t before = ids_.size();
-      ONEPASS_TRY(encode(texts[end], options, nullptr, results[end]));
+      if (const Status s = encode(texts[end], options, nullptr, results[end]); !s.ok()) return of_text(s.error(), end);
       if (end != begin && ids_.size() > options_.tokens_per_pass) {
         if (!ids_.resize(before)) return no_memory("texts", before);
         break;
@@ -71,7 +78,8 @@ Status Session::classify(std::span<const std::string_view> texts, const Classify
       if (!starts_.push_back(static_cast<uint32_t>(ids_.size()))) return no_memory("texts", starts_.size() * 4);
       ++end;
     }
-    ONEPASS_TRY(run_pass(ids_.span(), starts_.span(), logits.subspan(begin * classes, (end - begin) * classes), {}));
+    ONEPASS_TRY(
+        run_pass({ids_.span(), starts_.span(), begin}, logits.subspan(begin * classes, (end - begin) * classes), {}));
     begin = end;
   }
   if (scores.empty()) return {};
@@ -92,31 +100,39 @@ Result<Session::Tokens> Session::tokenize(std::string_view text, const ClassifyO
 Status Session::run_ids(std::span<const uint32_t> ids, std::span<const uint32_t> starts, std::span<float> logits,
                         const StageObserver& observer) noexcept {
   const Config& config = model_->config();
-  const auto fail = [](const char* why, size_t text) {
-    return make_error(Code::invalid_argument, Error::no_offset, "ids", "text %zu: %s", text, why);
-  };
   if (starts.size() < 2 || starts.front() != 0 || starts.back() != ids.size()) {
-    return fail("the offsets must begin with 0 and end with the number of ids", 0);
+    return make_error(Code::invalid_argument, Error::no_offset, "starts",
+                      "must begin with 0 and end with the number of ids");
   }
   for (size_t b = 0; b + 1 < starts.size(); ++b) {
-    if (starts[b + 1] <= starts[b]) return fail("it has no ids", b);
-    if (starts[b + 1] - starts[b] > config.max_tokens) return fail("it is longer than the model's max_tokens", b);
+    const auto fail = [&](const char* why, uint32_t limit) {
+      return of_text(make_error(Code::invalid_argument, Error::no_offset, "text", why, limit), b);
+    };
+    if (starts[b + 1] <= starts[b]) return fail("has fewer than %u ids", 1);
+    if (starts[b + 1] - starts[b] > config.max_tokens)
+      return fail("has more ids than the model's %u", config.max_tokens);
   }
-  for (const uint32_t id : ids) {
-    if (id >= config.vocab) return fail("an id is outside the vocabulary", 0);
+  for (size_t t = 0, b = 0; t < ids.size(); ++t) {
+    while (starts[b + 1] <= t) ++b;
+    if (ids[t] >= config.vocab) {
+      return of_text(
+          make_error(Code::invalid_argument, Error::no_offset, "text",
+                     "id %u at position %zu: the model knows the ids below %u", ids[t], t - starts[b], config.vocab),
+          b);
+    }
   }
   if (logits.size() < (starts.size() - 1) * model_->total_classes()) {
     return make_error(Code::buffer_too_small, Error::no_offset, "logits", "%zu texts need %zu floats",
                       starts.size() - 1, (starts.size() - 1) * model_->total_classes());
   }
-  return run_pass(ids, starts, logits, observer);
+  return run_pass({ids, starts}, logits, observer);
 }
 
-Status Session::run_pass(std::span<const uint32_t> ids, std::span<const uint32_t> starts, std::span<float> logits,
-                         const StageObserver& observer) noexcept {
-  const Batch batch{ids, starts};
+Status Session::run_pass(const Batch& batch, std::span<float> logits, const StageObserver& observer) noexcept {
   size_t longest = 0;
-  for (size_t b = 0; b < batch.texts(); ++b) longest = std::max<size_t>(longest, starts[b + 1] - starts[b]);
+  for (size_t b = 0; b < batch.texts(); ++b) {
+    longest = std::max<size_t>(longest, batch.starts[b + 1] - batch.starts[b]);
+  }
   const size_t need = forward_arena_bytes(model_->config(), model_->total_classes(), batch.tokens(), batch.texts(),
                                           longest, options_.executor.threads);
   if (need > arena_.size()) {

@@ -67,8 +67,7 @@ class Session {
       : model_(&model), options_(options), kernels_(&kernels) {}
   Status encode(std::string_view text, const ClassifyOptions& options, Array<TokenSpan>* spans,
                 TextResult& result) noexcept;
-  Status run_pass(std::span<const uint32_t> ids, std::span<const uint32_t> starts, std::span<float> logits,
-                  const StageObserver& observer) noexcept;
+  Status run_pass(const Batch& batch, std::span<float> logits, const StageObserver& observer) noexcept;
 
   const Model* model_;
   SessionOptions options_;

@@ -47,9 +47,14 @@ class Expected {
   bool has_value() const noexcept { return state_.index() == 0; }
   explicit operator bool() const noexcept { return has_value(); }
   T& value() & { return check(), *std::get_if<0>(&state_); }
+  const T& value() const& { return check(), *std::get_if<0>(&state_); }
   T&& value() && { return check(), std::move(*std::get_if<0>(&state_)); }
+  // Require has_value().
   T& operator*() & { return *std::get_if<0>(&state_); }
+  const T& operator*() const& { return *std::get_if<0>(&state_); }
   T* operator->() { return std::get_if<0>(&state_); }
+  const T* operator->() const { return std::get_if<0>(&state_); }
+  // Requires !has_value().
   const Failure& error() const { return *std::get_if<1>(&state_); }
 
  private:
@@ -194,6 +199,13 @@ class Classification {
 // One thread's way through a model.
 class Session {
  public:
+  Session(Session&&) noexcept = default;
+  Session& operator=(Session&& other) noexcept {
+    // The old session closes before its model may.
+    raw_ = std::move(other.raw_);
+    model_ = std::move(other.model_);
+    return *this;
+  }
   static Expected<Session> open(const Model& model,
                                 onepass_session_options options = ONEPASS_INIT(onepass_session_options)) {
     onepass_error error = ONEPASS_INIT(onepass_error);
