@@ -16,6 +16,8 @@
 
 namespace onepass {
 
+// Its destructor allocates: without memory for that the process ends. So documents stay in the converter, and the
+// runtime never sees one.
 using Json = nlohmann::json;
 
 constexpr uint32_t kMaxJsonDepth = 64;
