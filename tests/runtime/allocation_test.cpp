@@ -1,0 +1,241 @@
+// Memory: each allocation failed in turn gives out_of_memory and leaks nothing, and a warm session allocates nothing.
+// Linked with --wrap for every way to memory, so that this program holds nothing else.
+#include <onepass/onepass.h>
+
+#include <cstdlib>
+#include <set>
+
+#include "tests/runtime/models.h"
+
+namespace {
+
+// What is allocated between arm() and disarm().
+struct Watch {
+  bool armed = false;
+  size_t calls = 0;
+  size_t fail_at = 0;  // counted from 1; 0: none
+  std::set<const void*> blocks;
+
+  void arm(size_t at) {
+    calls = 0;
+    fail_at = at;
+    armed = true;
+  }
+  void disarm() { armed = false; }
+};
+
+Watch watch;
+
+// A new block, or null where it is this call's turn to fail.
+template <class Allocate>
+void* watched(Allocate&& allocate) {
+  if (!watch.armed) return allocate();
+  if (++watch.calls == watch.fail_at) return nullptr;
+  void* block = allocate();
+  watch.armed = false;  // the set allocates, too
+  watch.blocks.insert(block);
+  watch.armed = true;
+  return block;
+}
+
+}  // namespace
+
+extern "C" {
+void* __real_malloc(size_t size);
+void* __real_calloc(size_t count, size_t size);
+void* __real_realloc(void* block, size_t size);
+void* __real_aligned_alloc(size_t alignment, size_t size);
+int __real_posix_memalign(void** block, size_t alignment, size_t size);
+void __real_free(void* block);
+
+void* __wrap_malloc(size_t size) {
+  return watched([&] { return __real_malloc(size); });
+}
+void* __wrap_calloc(size_t count, size_t size) {
+  return watched([&] { return __real_calloc(count, size); });
+}
+void* __wrap_realloc(void* block, size_t size) {
+  return watched([&] { return __real_realloc(block, size); });
+}
+void* __wrap_aligned_alloc(size_t alignment, size_t size) {
+  return watched([&] { return __real_aligned_alloc(alignment, size); });
+}
+int __wrap_posix_memalign(void** block, size_t alignment, size_t size) {
+  int result = 12;  // ENOMEM
+  void* got = watched([&] {
+    result = __real_posix_memalign(block, alignment, size);
+    return result == 0 ? *block : nullptr;
+  });
+  return got == nullptr ? 12 : result;
+}
+void __wrap_free(void* block) {
+  if (watch.armed) {
+    watch.armed = false;
+    watch.blocks.erase(block);
+    watch.armed = true;
+  }
+  __real_free(block);
+}
+}
+
+namespace onepass::test {
+namespace {
+
+// Calls `work` with its first, second, ... allocation failing, until none fails. `work` gives its code and cleans up.
+// Returns how many allocations it makes.
+template <class Work>
+size_t fail_each(Work&& work) {
+  for (size_t fail_at = 1; fail_at < 1000; ++fail_at) {
+    watch.arm(fail_at);
+    const Code code = work();
+    watch.disarm();
+    const size_t calls = watch.calls;
+    EXPECT_EQ(watch.blocks.size(), 0u) << "leaked after allocation " << fail_at << " failed";
+    watch.blocks.clear();
+    if (code == Code::ok) {
+      EXPECT_EQ(calls + 1, fail_at) << "an allocation failed and nobody noticed";
+      return calls;
+    }
+    EXPECT_EQ(code, Code::out_of_memory) << "allocation " << fail_at << ": " << code_name(code);
+  }
+  ADD_FAILURE() << "no end";
+  return 0;
+}
+
+std::vector<std::string_view> sample_views() { return {sample_texts().begin(), sample_texts().end()}; }
+
+TEST(Allocation, TheWatchSees) {
+  watch.arm(2);
+  void* first = std::aligned_alloc(64, 64);
+  void* second = std::malloc(10);
+  void* third = std::calloc(2, 10);
+  watch.disarm();
+  EXPECT_EQ(second, nullptr);
+  EXPECT_EQ(watch.calls, 3u);
+  EXPECT_EQ(watch.blocks, (std::set<const void*>{first, third}));
+  watch.arm(0);
+  std::free(first);
+  std::free(third);
+  watch.disarm();
+  EXPECT_TRUE(watch.blocks.empty());
+}
+
+TEST(Allocation, EachOfModelOpen) {
+  const AlignedCopy bytes(bytes_of("own_heads"));
+  for (const LoadMode mode : {LoadMode::map, LoadMode::copy}) {
+    const size_t calls = fail_each([&] { return Model::from_memory(bytes.span(), {.mode = mode}).code(); });
+    EXPECT_GE(calls, 15u) << "contents, weights and tokenizer";
+  }
+}
+
+TEST(Allocation, EachOfSessionAndSelfTests) {
+  const Model model = open_bytes(bytes_of("own_heads"));
+  fail_each([&] { return Session::create(model, {}).code(); });
+  const size_t calls = fail_each([&] { return run_self_tests(model, kernels::best_isa()).code(); });
+  EXPECT_GE(calls, 2u);
+}
+
+TEST(Allocation, EachOfClassifyAndTheSessionGoesOn) {
+  const Model model = open_bytes(bytes_of("own_heads"));
+  const auto texts = sample_views();
+  std::vector<TextResult> results(texts.size());
+  std::vector<float> logits(texts.size() * 12), scores(logits.size());
+  Session usual = open_session(model);
+  ASSERT_TRUE(usual.classify(texts, {}, results, logits, scores).ok());
+  const std::vector<float> gold = logits;
+  for (const size_t tokens_per_pass : {20u, 1024u}) {
+    bool recovered = true;
+    const size_t calls = fail_each([&] {
+      auto session = Session::create(model, {.executor = {}, .tokens_per_pass = tokens_per_pass});
+      if (!session.ok()) return session.code();
+      const Code code = session->classify(texts, {}, results, logits, scores).code();
+      if (code == Code::ok) return code;
+      watch.fail_at = 0;
+      std::fill(logits.begin(), logits.end(), 0.0f);
+      recovered = recovered && session->classify(texts, {}, results, logits, scores).ok() && same_bits(logits, gold);
+      return code;
+    });
+    EXPECT_GE(calls, 5u);
+    EXPECT_TRUE(recovered);
+  }
+}
+
+// The C API adds handles and buffers of its own.
+TEST(Allocation, EachOfTheCApi) {
+  const AlignedCopy bytes(bytes_of("own_heads"));
+  std::vector<onepass_string> texts;
+  for (const std::string& text : sample_texts()) texts.push_back({text.data(), text.size()});
+  std::vector<onepass_result> results(texts.size());
+  std::vector<float> scores(texts.size() * 12);
+  std::vector<onepass_token> tokens(48);
+  size_t count = 0;
+  onepass_error error = ONEPASS_INIT(onepass_error);
+  bool described = true;
+  const size_t calls = fail_each([&] {
+    onepass_model* model = nullptr;
+    onepass_session* session = nullptr;
+    onepass_status status = onepass_model_open_memory(bytes.data(), bytes.size(), nullptr, &model, &error);
+    if (status == ONEPASS_OK) status = onepass_model_verify(model, nullptr, &error);
+    if (status == ONEPASS_OK) status = onepass_session_open(model, nullptr, &session, &error);
+    if (status == ONEPASS_OK) {
+      status = onepass_tokenize(session, texts[0], nullptr, tokens.data(), tokens.size(), &count, &error);
+    }
+    if (status == ONEPASS_OK) {
+      status = onepass_classify(session, texts.data(), texts.size(), nullptr, results.data(), scores.data(), nullptr,
+                                &error);
+    }
+    described = described && (status == ONEPASS_OK || (error.status == status && std::strlen(error.message) > 10));
+    onepass_session_close(session);
+    onepass_model_close(model);
+    return static_cast<Code>(status);
+  });
+  EXPECT_GE(calls, 25u);
+  EXPECT_TRUE(described);
+}
+
+TEST(Allocation, NoneAfterWarmUp) {
+  for (const char* weights : {"f32", "int8"}) {
+    const AlignedCopy bytes(bytes_of("own_heads", weights));
+    onepass_model* model = nullptr;
+    onepass_session* session = nullptr;
+    ASSERT_EQ(onepass_model_open_memory(bytes.data(), bytes.size(), nullptr, &model, nullptr), ONEPASS_OK);
+    ASSERT_EQ(onepass_session_open(model, nullptr, &session, nullptr), ONEPASS_OK);
+    std::vector<std::string> all = sample_texts();
+    all.push_back("malformed \xFF\xFE and \xCC\x81 marks [MASK]");
+    std::vector<onepass_string> texts;
+    for (const std::string& text : all) texts.push_back({text.data(), text.size()});
+    std::vector<onepass_result> results(texts.size());
+    std::vector<float> scores(texts.size() * 12), logits(scores.size());
+    std::vector<onepass_token> tokens(48);
+    const std::vector<uint32_t> ids = {2, 30, 31, 3}, starts = {0, 4};
+    size_t count = 0;
+    onepass_status failed = ONEPASS_OK;
+    const auto everything = [&] {
+      for (size_t n = texts.size(); n > 0; --n) {
+        failed |= onepass_classify(session, texts.data(), n, nullptr, results.data(), scores.data(), nullptr, nullptr);
+        failed |= onepass_classify(session, texts.data() + texts.size() - n, n, nullptr, results.data(), scores.data(),
+                                   logits.data(), nullptr);
+        failed |= onepass_tokenize(session, texts[n - 1], nullptr, tokens.data(), 48, &count, nullptr);
+      }
+      failed |= onepass_run_ids(session, ids.data(), starts.data(), 1, logits.data(), nullptr);
+      failed |= onepass_scores(model, logits.data(), scores.data(), nullptr);
+    };
+    watch.arm(0);
+    everything();
+    EXPECT_GT(watch.calls, 0u) << "the first round warms up";
+    watch.calls = 0;
+    for (int round = 0; round < 3; ++round) everything();
+    watch.disarm();
+    EXPECT_EQ(watch.calls, 0u);
+    EXPECT_EQ(failed, ONEPASS_OK);
+    watch.arm(0);
+    onepass_session_close(session);
+    watch.disarm();
+    EXPECT_EQ(watch.blocks.size(), 0u) << "all that a session took, it gives back";
+    watch.blocks.clear();
+    onepass_model_close(model);
+  }
+}
+
+}  // namespace
+}  // namespace onepass::test
