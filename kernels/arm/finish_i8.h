@@ -16,23 +16,31 @@ ONEPASS_INLINE int8x16_t load_codes(const uint8_t* stored) {
 // Four activations, repeated.
 ONEPASS_INLINE int8x16_t broadcast_four(const int8_t* a) { return vreinterpretq_s8_s32(vdupq_n_s32(load_four(a))); }
 
-// C of one row and the four channels from `first` of the panel: fma(float(sum) * w_scale, a_scale, bias). Channels
-// that do not exist are left alone.
-ONEPASS_INLINE void finish_four(const MatmulI8& op, size_t m, const Panel& panel, size_t first, int32x4_t sum) {
-  if (first >= panel.count) return;
-  const size_t count = panel.count - first;
-  const float32x4_t scaled = vmulq_f32(vcvtq_f32_s32(sum), vld1q_f32(panel.scale + first));
-  const float32x4_t a_scale = vdupq_n_f32(op.a_scale[m]);
-  float* out = op.c + m * op.c_stride + panel.n + first;
-  if (count >= 4) {
-    const float32x4_t bias = panel.bias != nullptr ? vld1q_f32(panel.bias + first) : vdupq_n_f32(0.0f);
-    vst1q_f32(out, vfmaq_f32(bias, scaled, a_scale));
-    return;
+// C of `rows` rows and the `vectors` x 4 channels from `first` of the panel: fma(float(sum) * w_scale, a_scale, bias).
+// Channels that do not exist are left alone.
+template <size_t rows, size_t vectors>
+ONEPASS_INLINE void finish(const MatmulI8& op, size_t m, const Panel& panel, size_t first,
+                           const int32x4_t (&sum)[rows][vectors]) {
+  for (size_t j = 0; j < vectors; ++j) {
+    const size_t n = first + j * 4;
+    if (n >= panel.count) return;
+    const size_t count = panel.count - n < 4 ? panel.count - n : 4;
+    const float32x4_t w_scale = vld1q_f32(panel.scale + n);
+    float bias[4] = {};
+    for (size_t l = 0; l < count && panel.bias != nullptr; ++l) bias[l] = panel.bias[n + l];
+    for (size_t i = 0; i < rows; ++i) {
+      const float32x4_t scaled = vmulq_f32(vcvtq_f32_s32(sum[i][j]), w_scale);
+      const float32x4_t value = vfmaq_f32(vld1q_f32(bias), scaled, vdupq_n_f32(op.a_scale[m + i]));
+      float* out = op.c + (m + i) * op.c_stride + panel.n + n;
+      if (count == 4) {
+        vst1q_f32(out, value);
+      } else {
+        float lanes[4];
+        vst1q_f32(lanes, value);
+        for (size_t l = 0; l < count; ++l) out[l] = lanes[l];
+      }
+    }
   }
-  float bias[4] = {}, value[4];
-  for (size_t i = 0; i < count && panel.bias != nullptr; ++i) bias[i] = panel.bias[first + i];
-  vst1q_f32(value, vfmaq_f32(vld1q_f32(bias), scaled, a_scale));
-  for (size_t i = 0; i < count; ++i) out[i] = value[i];
 }
 
 }  // namespace

@@ -47,11 +47,13 @@ ONEPASS_INLINE void tile(const MatmulI8& op, size_t m, const Panel& panel, size_
     for (size_t i = 0; i < rows; ++i) x[i] = broadcast_four(a + i * op.a_stride + k);
     add_lane<0>(sum, x, codes + k * 32);
   }
+  int32x4_t done[rows][vectors];
 #pragma GCC unroll 16
   for (size_t i = 0; i < rows; ++i) {
 #pragma GCC unroll 16
-    for (size_t j = 0; j < vectors; ++j) finish_four(op, m + i, panel, first + j * 4, sum[i][j]);
+    for (size_t j = 0; j < vectors; ++j) done[i][j] = sum[i][j];
   }
+  finish(op, m, panel, first, done);
 }
 
 struct Dotprod {

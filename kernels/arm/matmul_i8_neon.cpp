@@ -56,13 +56,13 @@ ONEPASS_INLINE void tile(const MatmulI8& op, size_t m, const Panel& panel, size_
       }
     }
   }
+  int32x4_t done[rows][vectors];
 #pragma GCC unroll 16
   for (size_t i = 0; i < rows; ++i) {
 #pragma GCC unroll 16
-    for (size_t j = 0; j < vectors; ++j) {
-      finish_four(op, m + i, panel, first + j * 4, vpaddq_s32(sum[i][j].low, sum[i][j].high));
-    }
+    for (size_t j = 0; j < vectors; ++j) done[i][j] = vpaddq_s32(sum[i][j].low, sum[i][j].high);
   }
+  finish(op, m, panel, first, done);
 }
 
 struct Neon {

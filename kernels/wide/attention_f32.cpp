@@ -47,34 +47,38 @@ ONEPASS_INLINE void transpose_keys(const AttentionF32& op, float* keys, size_t p
   }
 }
 
-// scores [rows, padded] = scale * q * keys.
+// scores [rows, padded] = q * keys.
 template <size_t rows>
 ONEPASS_INLINE void score(const AttentionF32& op, const float* q, const float* keys, float* scores, size_t padded) {
-  const Floats scale(op.scale);
-  const auto finish_at = [&](size_t t) {
-    return [=, &scale](size_t i, size_t j, Floats sum) {
-      (sum * scale).store_unaligned(scores + i * padded + t + j * part_width);
-    };
-  };
   size_t t = 0;
   for (; t + tile_vectors * part_width <= padded; t += tile_vectors * part_width) {
     tile_f32<rows, tile_vectors>(
         q, op.q_stride, op.head_width,
-        [&](size_t e, size_t j) { return Floats::load_unaligned(keys + e * padded + t + j * part_width); },
-        finish_at(t));
+        [&](size_t e, size_t j) { return Floats::load_unaligned(keys + e * padded + t + j * part_width); }, scores + t,
+        padded);
   }
   for (; t < padded; t += part_width) {
     tile_f32<rows, 1>(
         q, op.q_stride, op.head_width, [&](size_t e, size_t) { return Floats::load_unaligned(keys + e * padded + t); },
-        finish_at(t));
+        scores + t, padded);
   }
 }
 
-// p = exp(s - max s) in place over the padded row, 0 in the padding; returns their sum.
-ONEPASS_INLINE float exponentials(float* s, size_t kv_count, size_t padded) {
-  for (size_t t = kv_count; t < padded; ++t) s[t] = -__builtin_inff();
+// p = exp(scale * s - max) in place over the padded row, 0 in the padding; returns their sum.
+ONEPASS_INLINE float exponentials(float* s, float scale, size_t kv_count, size_t padded) {
+  const F16 factor = splat(scale);
   F16 greatest = splat(-__builtin_inff());
-  for (size_t t = 0; t < padded; t += 16) greatest = greater(load(s + t), greatest);
+  const size_t whole = kv_count / 16 * 16;
+  for (size_t t = 0; t < whole; t += 16) {
+    const F16 scaled = load(s + t) * factor;
+    store(s + t, scaled);
+    greatest = greater(scaled, greatest);
+  }
+  if (whole < kv_count) {
+    for (size_t t = whole; t < kv_count; ++t) s[t] *= scale;
+    for (size_t t = kv_count; t < padded; ++t) s[t] = -__builtin_inff();
+    greatest = greater(load(s + whole), greatest);
+  }
   alignas(64) float lanes[16];
   store(lanes, greatest);
   float max = lanes[0];
@@ -90,33 +94,34 @@ ONEPASS_INLINE float exponentials(float* s, size_t kv_count, size_t padded) {
   return sum_lanes(sum);
 }
 
-// out [rows, E] = p * v / sum.
+// out [rows, E] = p * v / sum, for `vectors` registers of E.
 template <size_t rows, size_t vectors>
 ONEPASS_INLINE void mix(const AttentionF32& op, const float* p, size_t padded, const float* sums, float* out,
                         size_t e) {
-  const size_t last = op.head_width - e - (vectors - 1) * part_width;  // lanes of the last vector
-  const auto finish = [&](size_t i, size_t j, Floats sum) {
-    const Floats mean = divided(sum, Floats(sums[i]));
-    float* to = out + i * op.out_stride + e + j * part_width;
-    if (j + 1 < vectors) {
-      mean.store_unaligned(to);
-    } else {
-      store_part(to, mean, last);
-    }
-  };
+  constexpr size_t width = vectors * part_width;
+  alignas(64) float mixed[rows * width];
+  const size_t count = op.head_width - e < width ? op.head_width - e : width;
   const float* v = op.v + e;
-  if (last >= part_width) {
+  if (count == width) {
     tile_f32<rows, vectors>(
         p, padded, op.kv_count,
-        [&](size_t t, size_t j) { return Floats::load_unaligned(v + t * op.v_stride + j * part_width); }, finish);
+        [&](size_t t, size_t j) { return Floats::load_unaligned(v + t * op.v_stride + j * part_width); }, mixed, width);
   } else {
+    const size_t last = count - (vectors - 1) * part_width;  // lanes of the last vector
     tile_f32<rows, vectors>(
         p, padded, op.kv_count,
         [&](size_t t, size_t j) {
           const float* from = v + t * op.v_stride + j * part_width;
           return j + 1 < vectors ? Floats::load_unaligned(from) : load_part(from, last);
         },
-        finish);
+        mixed, width);
+  }
+  for (size_t i = 0; i < rows; ++i) {
+    const Floats sum(sums[i]);
+    for (size_t j = 0; j < count; j += part_width) {
+      const Floats mean = divided(Floats::load_unaligned(mixed + i * width + j), sum);
+      store_part(out + i * op.out_stride + e + j, mean, count - j);
+    }
   }
 }
 
@@ -124,7 +129,7 @@ template <size_t rows>
 ONEPASS_INLINE void attend(const AttentionF32& op, size_t first, const float* keys, float* scores, size_t padded) {
   score<rows>(op, op.q + first * op.q_stride, keys, scores, padded);
   float sums[rows];
-  for (size_t i = 0; i < rows; ++i) sums[i] = exponentials(scores + i * padded, op.kv_count, padded);
+  for (size_t i = 0; i < rows; ++i) sums[i] = exponentials(scores + i * padded, op.scale, op.kv_count, padded);
   float* out = op.out + first * op.out_stride;
   size_t e = 0;
   for (; e < op.head_width && op.head_width - e > (tile_vectors - 1) * part_width; e += tile_vectors * part_width) {

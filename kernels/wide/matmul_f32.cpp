@@ -26,14 +26,19 @@ ONEPASS_INLINE void block(const MatmulF32& op, size_t m, size_t n) {
     const size_t channel = n + j * part_width;
     w[j] = static_cast<const W*>(op.w) + channel / 16 * op.k * 16 + channel % 16;
   }
+  constexpr size_t width = vectors * part_width;
+  alignas(64) float sums[rows * width];
   tile_f32<rows, vectors>(
-      op.a + m * op.a_stride, op.a_stride, op.k, [&](size_t k, size_t j) { return load_weights(w[j] + k * 16); },
-      [&](size_t i, size_t j, Floats sum) {
-        const size_t channel = n + j * part_width;
-        const size_t count = op.n_end - channel;
-        const Floats bias = op.bias != nullptr ? load_part(op.bias + channel, count) : Floats(0.0f);
-        store_part(op.c + (m + i) * op.c_stride + channel, sum + bias, count);
-      });
+      op.a + m * op.a_stride, op.a_stride, op.k, [&](size_t k, size_t j) { return load_weights(w[j] + k * 16); }, sums,
+      width);
+  const size_t count = op.n_end - n < width ? op.n_end - n : width;
+  for (size_t j = 0; j < count; j += part_width) {
+    const Floats bias = op.bias != nullptr ? load_part(op.bias + n + j, count - j) : Floats(0.0f);
+    for (size_t i = 0; i < rows; ++i) {
+      const Floats sum = Floats::load_unaligned(sums + i * width + j);
+      store_part(op.c + (m + i) * op.c_stride + n + j, sum + bias, count - j);
+    }
+  }
 }
 
 // Channels outside, rows inside: the weights of a tile stay in the first-level cache for all rows.

@@ -57,12 +57,12 @@ ONEPASS_INLINE void store_part(float* p, Floats a, size_t n) {
 }
 #endif
 
-// load(k, j) is vector j of row k of b; finish(i, j, sum) receives the sums.
-template <size_t rows, size_t vectors, class Load, class Finish>
-ONEPASS_INLINE void tile_f32(const float* a, size_t a_stride, size_t k_count, Load load, Finish finish) {
+// to[i * to_stride + j * part_width] = vector j of row i; load(k, j) is vector j of row k of b.
+template <size_t rows, size_t vectors, class Load>
+ONEPASS_INLINE void tile_f32(const float* a, size_t a_stride, size_t k_count, Load load, float* to, size_t to_stride) {
   Floats sum[rows][vectors];
-  // The loops that clear and hand over the sums are unrolled as well: with a variable index anywhere, g++ keeps the
-  // whole array in memory.
+  // The loops that clear and store the sums are unrolled as well: with a variable index anywhere, g++ keeps the whole
+  // array in memory.
 #pragma GCC unroll 16
   for (size_t i = 0; i < rows; ++i) {
 #pragma GCC unroll 16
@@ -82,7 +82,7 @@ ONEPASS_INLINE void tile_f32(const float* a, size_t a_stride, size_t k_count, Lo
 #pragma GCC unroll 16
   for (size_t i = 0; i < rows; ++i) {
 #pragma GCC unroll 16
-    for (size_t j = 0; j < vectors; ++j) finish(i, j, sum[i][j]);
+    for (size_t j = 0; j < vectors; ++j) sum[i][j].store_unaligned(to + i * to_stride + j * part_width);
   }
 }
 

@@ -72,14 +72,6 @@ ONEPASS_INLINE void half_tile(const MatmulI8& op, size_t m, const Panel& panel, 
   }
   for (; k < k_end; k += 4) add_products<Dot, rows>(sum[0], a + k, op.a_stride, codes + k * 32);
 
-  const size_t first = half * 16, count = panel.count - first;
-  const size_t rest = count > 8 ? count - 8 : 0;
-  const __m256 w_scale0 = _mm256_load_ps(panel.scale + first), w_scale1 = _mm256_load_ps(panel.scale + first + 8);
-  __m256 bias0 = _mm256_setzero_ps(), bias1 = _mm256_setzero_ps();
-  if (panel.bias != nullptr) {
-    bias0 = load_bias(panel.bias + first, count);
-    bias1 = load_bias(panel.bias + first + 8, rest);
-  }
 #pragma GCC unroll 16
   for (size_t i = 0; i < rows; ++i) {
 #pragma GCC unroll 16
@@ -87,10 +79,21 @@ ONEPASS_INLINE void half_tile(const MatmulI8& op, size_t m, const Panel& panel, 
       sum[0][i][0] += sum[c][i][0];
       sum[0][i][1] += sum[c][i][1];
     }
-    const __m256 a_scale = _mm256_set1_ps(op.a_scale[m + i]);
-    float* out = op.c + (m + i) * op.c_stride + panel.n + first;
-    finish_eight(sum[0][i][0], w_scale0, a_scale, bias0, out, count);
-    finish_eight(sum[0][i][1], w_scale1, a_scale, bias1, out + 8, rest);
+  }
+  alignas(64) Sums done[rows][2];
+#pragma GCC unroll 16
+  for (size_t i = 0; i < rows; ++i) {
+    done[i][0] = sum[0][i][0];
+    done[i][1] = sum[0][i][1];
+  }
+  const size_t end = panel.count < half * 16 + 16 ? panel.count : half * 16 + 16;
+  for (size_t n = half * 16; n < end; n += 8) {
+    const __m256 w_scale = _mm256_load_ps(panel.scale + n);
+    const __m256 bias = panel.bias != nullptr ? load_bias(panel.bias + n, end - n) : _mm256_setzero_ps();
+    for (size_t i = 0; i < rows; ++i) {
+      finish_eight(done[i][n / 8 % 2], w_scale, _mm256_set1_ps(op.a_scale[m + i]), bias,
+                   op.c + (m + i) * op.c_stride + panel.n + n, end - n);
+    }
   }
 }
 
