@@ -152,6 +152,34 @@ uint32_t Vocab::insert(uint32_t id, bool continuing) noexcept {
   return kClustered;
 }
 
+Status Vocab::index_lengths(uint64_t offset) noexcept {
+  for (const bool continuing : {false, true}) {
+    size_t longest = 0;
+    for (const uint16_t length : longest_[continuing]) longest = length > longest ? length : longest;
+    Array<uint16_t>& shorter = shorter_[continuing];
+    if (!shorter.resize(longest + 1)) {
+      return make_error(Code::out_of_memory, Error::no_offset, "tokenizer", "no memory for the vocabulary");
+    }
+    for (uint32_t id = 0; id < count_; ++id) {
+      size_t length = piece(id).size();
+      if (continuing && !has_prefix(piece(id))) continue;
+      if (continuing) length -= prefix_.size();
+      if (length <= longest) shorter[length] = static_cast<uint16_t>(length);
+    }
+    size_t lengths = 0;
+    for (size_t i = 1; i <= longest; ++i) {
+      lengths += shorter[i] == i;
+      if (shorter[i] != i) shorter[i] = shorter[i - 1];
+    }
+    if (lengths > kMaxPieceLengths) {
+      return make_error(Code::bad_vocabulary, offset, "tokenizer",
+                        "pieces of %zu different lengths, as no real vocabulary has; the limit is %zu", lengths,
+                        kMaxPieceLengths);
+    }
+  }
+  return {};
+}
+
 Status Vocab::read(Cursor& cursor, uint32_t count, std::string_view continuing_prefix,
                    bool word_initial_prefix) noexcept {
   prefix_ = continuing_prefix;
@@ -209,7 +237,7 @@ Status Vocab::read(Cursor& cursor, uint32_t count, std::string_view continuing_p
                         "pieces %u and %u have the same content", other, id);
     }
   }
-  return {};
+  return index_lengths(first);
 }
 
 uint32_t Vocab::find(std::string_view piece) const noexcept {
@@ -226,7 +254,7 @@ Vocab::Match Vocab::longest(const char* text, size_t size, bool continuing) cons
   for (size_t i = 1; i * kBlock < length; ++i) {
     states[i] = mix(states[i - 1], load_padded(text + (i - 1) * kBlock, kBlock));
   }
-  for (; length != 0; --length) {
+  for (length = shorter_[continuing][length]; length != 0; length = shorter_[continuing][length - 1]) {
     if (length < size && (static_cast<uint8_t>(text[length]) & 0xC0) == 0x80) continue;
     const size_t block = (length - 1) / kBlock;
     const Block tail = load_padded(text + block * kBlock, length - block * kBlock);

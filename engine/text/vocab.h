@@ -16,6 +16,9 @@ namespace onepass {
 
 constexpr uint32_t kMaxPieces = 1u << 20;
 constexpr size_t kMaxPieceBytes = 4096;
+// Different lengths of pieces, in bytes. Real vocabularies have about 20; each costs a look-up at every place of an
+// unknown word, so more are refused.
+constexpr size_t kMaxPieceLengths = 128;
 constexpr uint32_t kNoPiece = UINT32_MAX;
 
 struct HashedKey;
@@ -52,6 +55,7 @@ class Vocab {
   bool has_prefix(std::string_view piece) const noexcept {
     return prefix_.empty() || (!piece.empty() && piece[0] == prefix_[0] && piece.starts_with(prefix_));
   }
+  Status index_lengths(uint64_t offset) noexcept;
   bool readable_block(const char* text) const noexcept;
   uint32_t look_up(const HashedKey& key) const noexcept;
   bool equals(uint32_t id, const HashedKey& key) const noexcept;
@@ -64,6 +68,7 @@ class Vocab {
   Array<uint32_t> slots_;
   uint32_t probes_ = 0;            // the most slots that an insertion looked at
   uint16_t longest_[2][256] = {};  // by continuing and first byte: the longest piece
+  Array<uint16_t> shorter_[2];     // by continuing and a length: the longest length of a piece up to that, or 0
 };
 
 }  // namespace onepass

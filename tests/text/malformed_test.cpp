@@ -38,6 +38,14 @@ const SpecCase kSpecCases[] = {
     {"equal pieces", Code::duplicate_name, [](TokenizerSpec& s) { s.pieces[5] = "hello"; }},
     {"equal continuing pieces", Code::duplicate_name, [](TokenizerSpec& s) { s.pieces[5] = "##able"; }},
     {"equal long pieces", Code::duplicate_name, [](TokenizerSpec& s) { s.pieces[5] = s.pieces[20]; }},
+    {"pieces of 128 lengths", Code::ok,
+     [](TokenizerSpec& s) {
+       for (size_t n = 2; n <= 128; ++n) s.pieces.push_back("##" + std::string(n, 'a'));
+     }},
+    {"pieces of 129 lengths", Code::bad_vocabulary,
+     [](TokenizerSpec& s) {
+       for (size_t n = 2; n <= 129; ++n) s.pieces.push_back("##" + std::string(n, 'a'));
+     }},
     {"one empty piece", Code::ok, [](TokenizerSpec& s) { s.pieces[5].clear(); }},
     {"two empty pieces", Code::duplicate_name,
      [](TokenizerSpec& s) {
