@@ -1,0 +1,266 @@
+// Conversion refuses what it does not fully understand, and says which tensor or key.
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <fstream>
+#include <functional>
+#include <iterator>
+
+#include "formats/json/json.h"
+#include "models/family.h"
+#include "tests/models/expected.h"
+#include "tests/support/safetensors_writer.h"
+#include "tests/support/temp_folder.h"
+#include "tools/convert/convert.h"
+
+namespace onepass::test {
+namespace {
+
+std::vector<uint8_t> read_bytes(const std::filesystem::path& path) {
+  std::ifstream file(path, std::ios::binary);
+  return {std::istreambuf_iterator<char>(file), {}};
+}
+
+// A copy of a fixture checkpoint, to be damaged.
+class Damaged {
+ public:
+  explicit Damaged(const std::string& name) : source_(fixtures() / "bert" / name) {
+    for (const char* file : {"config.json", "tokenizer.json", "onepass.json"}) {
+      if (std::filesystem::exists(source_ / file)) {
+        const auto bytes = read_bytes(source_ / file);
+        folder_.write(file, std::span<const uint8_t>(bytes));
+      }
+    }
+    const auto bytes = read_bytes(source_ / "model.safetensors");
+    const auto header = parse_safetensors(bytes, "fixture");
+    for (const SafetensorsEntry& e : header.value().entries) {
+      tensors_.push_back(
+          {e.name,
+           name_of(e.dtype),
+           e.shape,
+           {bytes.begin() + static_cast<std::ptrdiff_t>(e.begin), bytes.begin() + static_cast<std::ptrdiff_t>(e.end)}});
+    }
+  }
+
+  SafetensorsTensor& tensor(const std::string& name) {
+    return *std::find_if(tensors_.begin(), tensors_.end(), [&](const auto& t) { return t.name == name; });
+  }
+  std::vector<SafetensorsTensor>& tensors() { return tensors_; }
+  void edit(const char* file, const std::function<void(Json&)>& change) {
+    const auto bytes = read_bytes(folder_.path() / file);
+    Json json = Json::parse(bytes.begin(), bytes.end());
+    change(json);
+    folder_.write(file, json.dump());
+  }
+
+  Error convert(convert::Options options = {}) {
+    folder_.write("model.safetensors", std::span<const uint8_t>(write_safetensors(tensors_)));
+    options.source = folder_.path();
+    const auto content = convert::convert_folder(options, &notes);
+    if (!content.ok()) return content.error();
+    // Weights are read while the file is serialised.
+    const auto bytes = serialize_model(content.value());
+    return bytes.ok() ? Error{} : bytes.error();
+  }
+
+  std::vector<std::string> notes;
+
+ private:
+  std::filesystem::path source_;
+  TempFolder folder_;
+  std::vector<SafetensorsTensor> tensors_;
+};
+
+TEST(Convert, TheUndamagedCheckpointConverts) { EXPECT_EQ(Damaged("two_classes").convert().code, Code::ok); }
+
+TEST(Convert, EveryMissingTensorIsNamed) {
+  const size_t count = Damaged("two_classes").tensors().size();
+  ASSERT_GT(count, 30u);
+  for (size_t i = 0; i < count; ++i) {
+    Damaged checkpoint("two_classes");
+    const std::string name = checkpoint.tensors()[i].name;
+    checkpoint.tensors().erase(checkpoint.tensors().begin() + static_cast<std::ptrdiff_t>(i));
+    const Error error = checkpoint.convert();
+    EXPECT_EQ(error.code, Code::missing_tensor) << name;
+    EXPECT_EQ(error.where, name);
+  }
+}
+
+TEST(Convert, EveryMisshapenTensorIsNamed) {
+  const size_t count = Damaged("two_classes").tensors().size();
+  for (size_t i = 0; i < count; ++i) {
+    Damaged checkpoint("two_classes");
+    SafetensorsTensor& tensor = checkpoint.tensors()[i];
+    tensor.shape.push_back(1);  // the same bytes, one dimension more
+    const std::string name = tensor.name;
+    const Error error = checkpoint.convert();
+    EXPECT_EQ(error.code, Code::bad_shape) << name;
+    EXPECT_EQ(error.where, name);
+  }
+  Damaged transposed("two_classes");
+  SafetensorsTensor& up = transposed.tensor("bert.encoder.layer.0.intermediate.dense.weight");
+  std::swap(up.shape[0], up.shape[1]);
+  EXPECT_EQ(transposed.convert().code, Code::bad_shape);
+}
+
+TEST(Convert, AnExtraTensorIsNamed) {
+  Damaged checkpoint("two_classes");
+  const std::vector<float> values(4, 1.0f);
+  checkpoint.tensors().push_back(f32_tensor("bert.encoder.layer.2.attention.self.query.weight", {2, 2}, values));
+  const Error error = checkpoint.convert();
+  EXPECT_EQ(error.code, Code::extra_tensor);
+  EXPECT_STREQ(error.where, "bert.encoder.layer.2.attention.self.query.weight");
+}
+
+TEST(Convert, AKnownBufferIsLeftOutAndToldOf) {
+  Damaged checkpoint("two_classes");
+  const std::vector<float> values(64, 0.0f);
+  checkpoint.tensors().push_back(f32_tensor("bert.embeddings.position_ids", {1, 64}, values));
+  EXPECT_EQ(checkpoint.convert().code, Code::ok);
+  ASSERT_EQ(checkpoint.notes.size(), 1u);
+  EXPECT_NE(checkpoint.notes[0].find("bert.embeddings.position_ids"), std::string::npos);
+}
+
+TEST(Convert, APoolerThatNoHeadReadsIsLeftOut) {
+  Damaged checkpoint("own_heads");
+  checkpoint.edit("onepass.json", [](Json& json) { json["pooler"] = nullptr; });
+  EXPECT_EQ(checkpoint.convert().code, Code::ok);
+  EXPECT_EQ(checkpoint.notes.size(), 2u);
+}
+
+TEST(Convert, AWeightThatIsNotFiniteIsNamed) {
+  for (const float bad : {std::numeric_limits<float>::quiet_NaN(), std::numeric_limits<float>::infinity()}) {
+    Damaged checkpoint("two_classes");
+    const char* name = "bert.encoder.layer.1.output.dense.weight";
+    std::memcpy(checkpoint.tensor(name).bytes.data() + 4 * 17, &bad, 4);
+    const Error error = checkpoint.convert();
+    EXPECT_EQ(error.code, Code::non_finite);
+    EXPECT_NE(std::string(error.where).find(name), std::string::npos) << error.where;
+    EXPECT_NE(std::string(error.message).find("17"), std::string::npos) << error.message;
+  }
+}
+
+TEST(Convert, AWeightBeyondF16IsNamedAndOtherTypesHoldIt) {
+  Damaged checkpoint("two_classes");
+  const char* name = "bert.encoder.layer.0.attention.self.key.weight";
+  const float large = 70000;
+  std::memcpy(checkpoint.tensor(name).bytes.data() + 4 * 5, &large, 4);
+  const Error error = checkpoint.convert({.weights = convert::WeightType::f16});
+  EXPECT_EQ(error.code, Code::bad_value);
+  EXPECT_STREQ(error.where, name);
+  EXPECT_EQ(checkpoint.convert({.weights = convert::WeightType::f32}).code, Code::ok);
+  EXPECT_EQ(checkpoint.convert({.weights = convert::WeightType::int8}).code, Code::ok);
+}
+
+struct ConfigCase {
+  const char* name;
+  const char* value;  // JSON; null: the key is removed
+  Code code;
+};
+
+TEST(Convert, ConfigThatMeansAnotherModelIsRefused) {
+  const ConfigCase cases[] = {
+      {"architectures", "[\"T5Model\"]", Code::unsupported},
+      {"architectures", "[]", Code::bad_value},
+      {"architectures", nullptr, Code::missing_key},
+      {"hidden_act", "\"silu\"", Code::unsupported},
+      {"hidden_act", "7", Code::bad_type},
+      {"position_embedding_type", "\"relative_key\"", Code::unsupported},
+      {"is_decoder", "true", Code::unsupported},
+      {"add_cross_attention", "true", Code::unsupported},
+      {"hidden_size", "25", Code::bad_value},
+      {"hidden_size", "0", Code::bad_value},
+      {"hidden_size", "-24", Code::bad_value},
+      {"hidden_size", "24.5", Code::bad_type},
+      {"hidden_size", nullptr, Code::missing_key},
+      {"num_attention_heads", "0", Code::bad_value},
+      {"num_hidden_layers", "257", Code::bad_value},
+      {"num_hidden_layers", "1", Code::extra_tensor},
+      {"num_hidden_layers", "3", Code::missing_tensor},
+      {"intermediate_size", "41", Code::bad_shape},
+      {"vocab_size", "50", Code::bad_vocabulary},
+      {"vocab_size", "200", Code::bad_shape},
+      {"max_position_embeddings", "63", Code::bad_shape},
+      {"type_vocab_size", "3", Code::bad_shape},
+      {"layer_norm_eps", "0", Code::bad_value},
+      {"layer_norm_eps", "\"small\"", Code::bad_type},
+      {"problem_type", nullptr, Code::missing_key},
+      {"problem_type", "\"ranking\"", Code::unknown_value},
+  };
+  for (const ConfigCase& c : cases) {
+    Damaged checkpoint("two_classes");
+    checkpoint.edit("config.json", [&](Json& json) {
+      if (c.value == nullptr) {
+        json.erase(c.name);
+      } else {
+        json[c.name] = Json::parse(c.value);
+      }
+    });
+    const Error error = checkpoint.convert();
+    EXPECT_EQ(code_name(error.code), std::string(code_name(c.code)))
+        << c.name << " = " << (c.value == nullptr ? "absent" : c.value) << ": " << error.where << ": " << error.message;
+  }
+}
+
+TEST(Convert, OwnHeadsAndTheirCheckpointMustAgree) {
+  {
+    Damaged checkpoint("own_heads");
+    checkpoint.edit("onepass.json", [](Json& json) { json["heads"][0]["name"] = "other"; });
+    const Error error = checkpoint.convert();
+    EXPECT_EQ(error.code, Code::missing_tensor);
+    EXPECT_STREQ(error.where, "heads.other.weight");
+  }
+  {
+    Damaged checkpoint("own_heads");
+    checkpoint.edit("onepass.json", [](Json& json) { json["heads"].erase(0); });
+    EXPECT_EQ(checkpoint.convert().code, Code::extra_tensor);
+  }
+  {
+    Damaged checkpoint("own_heads");
+    checkpoint.edit("config.json", [](Json& json) { json["architectures"] = {"BertForSequenceClassification"}; });
+    EXPECT_EQ(checkpoint.convert().code, Code::unsupported);
+  }
+}
+
+TEST(Convert, OverridesAreStoredAndChecked) {
+  Damaged checkpoint("two_classes");
+  EXPECT_EQ(checkpoint.convert().code, Code::ok);
+  EXPECT_EQ(checkpoint.convert({.labels = {"yes", "no"}}).code, Code::ok);
+  EXPECT_EQ(checkpoint.convert({.labels = {"yes"}}).code, Code::invalid_argument);
+  EXPECT_NE(checkpoint.convert({.labels = {"yes", "yes"}}).code, Code::ok);
+  EXPECT_NE(checkpoint.convert({.kinds = {{"nobody", HeadKind::regression}}}).code, Code::ok);
+  EXPECT_EQ(checkpoint.convert({.kinds = {{"classifier", HeadKind::multi_label}}, .thresholds = {0.2f, 0.7f}}).code,
+            Code::ok);
+  EXPECT_NE(checkpoint.convert({.kinds = {{"classifier", HeadKind::multi_label}}, .thresholds = {0.2f}}).code,
+            Code::ok);
+  EXPECT_NE(checkpoint.convert({.kinds = {{"classifier", HeadKind::regression}}, .range = {{1, -1}}}).code, Code::ok);
+}
+
+// A family's table and the engine's agree: every tensor of ours has a source, and its parts add up to its shape.
+TEST(Family, EveryTensorHasItsSources) {
+  for (const models::Family* family : models::families()) {
+    Config config;
+    config.arch = family->arch;
+    config.layers = 2;
+    config.heads = config.kv_heads = 3;
+    config.head_width = 5;
+    config.width = 15;
+    config.ffn_width = 7;
+    config.vocab = 11;
+    config.positions = 13;
+    const uint32_t classes[] = {4};
+    const Status status = for_each_tensor(config, classes, [&](const TensorNeed& need) -> Status {
+      if (need.spec->scope == Scope::head) return {};
+      uint64_t elements = 0;
+      for (const models::TensorSource& row : family->tensors) {
+        if (row.slot == need.spec->slot) elements += dim_value(row.n, config, 0) * dim_value(row.k, config, 0);
+      }
+      EXPECT_EQ(elements, need.n * need.k) << family->name << " " << need.name;
+      return {};
+    });
+    EXPECT_TRUE(status.ok());
+  }
+}
+
+}  // namespace
+}  // namespace onepass::test
