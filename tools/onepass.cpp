@@ -1,7 +1,9 @@
 // The onepass command: its command line. The work is in tools/cli.
 #include <onepass/onepass.h>
 #include <CLI/CLI.hpp>
+#include <cerrno>
 #include <cstdio>
+#include <cstring>
 #include <exception>
 #include <memory>
 
@@ -41,9 +43,11 @@ void add_convert(CLI::App& app) {
   command->add_option("--tokenizer", options->tokenizer, "Another folder for the tokenizer");
   command->add_option("--name", options->name, "Model id to store");
   command->add_option("--model-version", options->version, "Model version to store");
-  command->add_option("--verify", options->verify_texts, "Compare with f32 on these texts, one a line, before writing");
+  CLI::Option* verify = command->add_option("--verify", options->verify_texts,
+                                            "Compare with f32 on these texts, one a line, before writing");
   command->add_option("--min-agreement", options->min_agreement, "With --verify: fail below this share of equal labels")
-      ->check(CLI::Range(0.0, 1.0));
+      ->check(CLI::Range(0.0, 1.0))
+      ->needs(verify);
   command->callback([options] { run_convert(*options); });
 }
 
@@ -52,8 +56,9 @@ void add_inspect(CLI::App& app) {
   CLI::App* command = app.add_subcommand("inspect", "What a model file holds");
   command->add_option("model", options->model, "A .onepass file")->required();
   command->add_flag("--json", options->json, "One JSON object");
-  command->add_flag("--verify", options->verify, "Check every hash and run the stored self-test");
-  command->add_option("--isa", options->isa, "Level of the self-test (default: the best that the machine has)");
+  CLI::Option* verify = command->add_flag("--verify", options->verify, "Check every hash and run the stored self-test");
+  command->add_option("--isa", options->isa, "Level of the self-test (default: the best that the machine has)")
+      ->needs(verify);
   command->callback([options] { run_inspect(*options); });
 }
 
@@ -65,8 +70,8 @@ void add_classify(CLI::App& app) {
   command->add_option(
       "-i,--input", options->input,
       "One text a line ('-': standard input), or JSON lines {\"text\": ...} where the name ends in .jsonl");
-  command->add_flag("--json", options->json, "One JSON object a text");
-  command->add_flag("--logits", options->logits, "With --json: the logits too");
+  CLI::Option* json = command->add_flag("--json", options->json, "One JSON object a text");
+  command->add_flag("--logits", options->logits, "With --json: the logits too")->needs(json);
   command->add_flag("--ids", options->ids, "The input lines are space-separated token ids");
   command->add_option("--batch", options->batch, "Texts a call")->check(CLI::Range(1, 65536))->capture_default_str();
   command->add_option("--max-tokens", options->max_tokens,
@@ -124,6 +129,18 @@ void add_eval(CLI::App& app) {
 }  // namespace
 }  // namespace onepass::cli
 
+namespace {
+
+// A result that did not arrive is a failure: a full disk shows at the last write, or at one before it.
+int flush_result() {
+  if (std::fflush(stdout) == 0 && std::ferror(stdout) == 0) return 0;
+  std::fprintf(stderr, "onepass: cannot write the result: standard output: %s\n",
+               errno == 0 ? "writing failed" : std::strerror(errno));
+  return 1;
+}
+
+}  // namespace
+
 int main(int argc, char** argv) {
   CLI::App app("One forward pass of a small transformer, on this machine: convert a checkpoint, classify texts.",
                "onepass");
@@ -136,7 +153,7 @@ int main(int argc, char** argv) {
   onepass::cli::add_eval(app);
   try {
     app.parse(argc, argv);
-    return std::fflush(stdout) == 0 ? 0 : 1;
+    return flush_result();
   } catch (const CLI::ParseError& error) {
     // --help and --version arrive here too, with exit code 0.
     return app.exit(error) == 0 ? 0 : 2;

@@ -136,12 +136,16 @@ class Screen {
 
   void print_values(const Head& head, const Outcome& outcome) const {
     for (size_t c = 0; c < head.labels.size(); ++c) {
-      const double value = outcome.scores[head.first_class + c];
-      const double part = (value - head.range_low) / (head.range_high - head.range_low);
-      const int at = static_cast<int>(std::lround(std::clamp(part, 0.0, 1.0) * (kCells - 1)));
+      const double value = static_cast<double>(outcome.scores[head.first_class + c]);
       std::string scale;
-      for (int i = 0; i < kCells; ++i) scale += i == at ? "◆" : i == kCells / 2 ? "┼" : "─";
-      std::printf("      %-16.*s %s %+.2f\n", static_cast<int>(head.labels[c].size()), head.labels[c].data(),
+      // A range without limits has no scale.
+      if (const float range = head.range_high - head.range_low; std::isfinite(range)) {
+        const double part = (value - static_cast<double>(head.range_low)) / static_cast<double>(range);
+        const int at = static_cast<int>(std::lround(std::clamp(part, 0.0, 1.0) * (kCells - 1)));
+        for (int i = 0; i < kCells; ++i) scale += i == at ? "◆" : i == kCells / 2 ? "┼" : "─";
+        scale += ' ';
+      }
+      std::printf("      %-16.*s %s%+.2f\n", static_cast<int>(head.labels[c].size()), head.labels[c].data(),
                   scale.c_str(), value);
     }
   }
@@ -149,14 +153,16 @@ class Screen {
   bool colour_;
 };
 
-std::vector<Outcome> classify_texts(Session& session, const ClassifyOptions& options,
-                                    const std::vector<std::string>& texts) {
+Expected<std::vector<Outcome>> classify_texts(Session& session, const ClassifyOptions& options,
+                                              const std::vector<std::string>& texts) {
   std::vector<std::string_view> views(texts.begin(), texts.end());
   onepass_classify_options o = ONEPASS_INIT(onepass_classify_options);
   o.on_long = options.on_long == "error" ? ONEPASS_LONG_ERROR : ONEPASS_LONG_TRUNCATE;
   o.max_tokens = options.max_tokens;
+  const auto classified = session.classify(views, o);
+  if (!classified) return classified.error();
   std::vector<Outcome> outcomes;
-  for (const Classification& c : take(session.classify(views, o), "cannot classify")) {
+  for (const Classification& c : *classified) {
     outcomes.push_back({c.tokens(),
                         c.truncated(),
                         c.confidence(),
@@ -166,7 +172,7 @@ std::vector<Outcome> classify_texts(Session& session, const ClassifyOptions& opt
   return outcomes;
 }
 
-std::vector<uint32_t> parse_ids(const std::string& line) {
+Expected<std::vector<uint32_t>> parse_ids(const std::string& line) {
   std::vector<uint32_t> ids;
   const char* at = line.data();
   const char* const end = at + line.size();
@@ -178,7 +184,8 @@ std::vector<uint32_t> parse_ids(const std::string& line) {
     uint32_t id = 0;
     const auto [next, error] = std::from_chars(at, end, id);
     if (error != std::errc() || (next != end && *next != ' ')) {
-      fail("cannot read the ids", line.substr(0, 40), "a line is unsigned numbers separated by spaces");
+      return Failure{static_cast<onepass_status>(Code::bad_syntax), static_cast<uint64_t>(at - line.data()), "",
+                     "a line of ids is unsigned numbers separated by spaces"};
     }
     ids.push_back(id);
     at = next;
@@ -186,13 +193,17 @@ std::vector<uint32_t> parse_ids(const std::string& line) {
   return ids;
 }
 
-std::vector<Outcome> classify_ids(Session& session, const std::vector<std::string>& lines) {
+Expected<std::vector<Outcome>> classify_ids(Session& session, const std::vector<std::string>& lines) {
   std::vector<uint32_t> ids, starts{0};
   for (const std::string& line : lines) {
-    for (const uint32_t id : parse_ids(line)) ids.push_back(id);
+    const auto of_line = parse_ids(line);
+    if (!of_line) return of_line.error();
+    ids.insert(ids.end(), of_line->begin(), of_line->end());
     starts.push_back(static_cast<uint32_t>(ids.size()));
   }
-  const std::vector<float> logits = take(session.run_ids(ids, starts), "cannot run the ids");
+  const auto ran = session.run_ids(ids, starts);
+  if (!ran) return ran.error();
+  const std::vector<float>& logits = *ran;
   const size_t classes = session.model().info().class_count;
   std::vector<Outcome> outcomes;
   for (size_t b = 0; b < lines.size(); ++b) {
@@ -218,13 +229,27 @@ void run_classify(const ClassifyOptions& options) {
   const auto classify = [&](const std::vector<std::string>& texts) {
     return options.ids ? classify_ids(session, texts) : classify_texts(session, options, texts);
   };
+  // A batch that fails names the line at fault: the first that fails alone.
+  const auto classify_or_fail = [&](const std::vector<std::string>& texts, size_t first) {
+    auto outcomes = classify(texts);
+    if (outcomes) return std::move(outcomes).value();
+    Failure failure = outcomes.error();
+    for (size_t b = 0; b < texts.size(); ++b) {
+      const auto alone = classify({texts[b]});
+      if (alone) continue;
+      failure = alone.error();
+      failure.where = source.where(first + b);
+      break;
+    }
+    fail("cannot classify", failure);
+  };
   const Screen screen(stdout_is_terminal());
   Progress progress("classify", source.known_size());
   size_t done = 0;
   std::vector<std::string> texts;
   std::vector<std::string> timed;
   while (!(texts = source.next(options.batch)).empty()) {
-    const std::vector<Outcome> outcomes = classify(texts);
+    const std::vector<Outcome> outcomes = classify_or_fail(texts, done);
     for (size_t b = 0; b < texts.size(); ++b) {
       if (options.json) {
         const std::string line = json_line(model, done + b, outcomes[b], options.logits);
@@ -242,7 +267,7 @@ void run_classify(const ClassifyOptions& options) {
   std::vector<double> passes;
   for (int i = 0; i < 9; ++i) {
     const auto start = std::chrono::steady_clock::now();
-    classify(timed);
+    take(classify(timed), "cannot classify");
     passes.push_back(milliseconds_since(start));
   }
   std::nth_element(passes.begin(), passes.begin() + 4, passes.end());

@@ -14,7 +14,12 @@
 namespace onepass::cli {
 
 void fail(const std::string& what, const std::string& where, const std::string& why) {
-  throw Failed{what + ": " + (where.empty() ? "" : where + ": ") + why};
+  std::string line = what + ": " + (where.empty() ? "" : where + ": ") + why;
+  // One line, whatever a file is called.
+  for (char& c : line) {
+    if (static_cast<unsigned char>(c) < 0x20 || c == 0x7F) c = '?';
+  }
+  throw Failed{std::move(line)};
 }
 
 namespace {
@@ -105,6 +110,10 @@ TextSource::TextSource(std::vector<std::string> arguments, const std::string& in
   stream_ = file_.get();
 }
 
+std::string TextSource::where(size_t index) const {
+  return (input_.empty() ? "text argument " : input_ + " line ") + std::to_string(index + 1);
+}
+
 bool TextSource::next_line(std::string& line) {
   if (!std::getline(*stream_, line)) {
     if (stream_->bad()) fail("cannot read the texts", input_, "reading failed");
@@ -127,9 +136,9 @@ std::vector<std::string> TextSource::next(size_t count) {
       texts.push_back(line);
       continue;
     }
-    const std::string where = input_ + " line " + std::to_string(position_);
-    const Json json = take(parse_json(line, size_t{1} << 30, where), "cannot read the texts");
-    texts.push_back(take(JsonNode(json, where).string("text"), "cannot read the texts"));
+    const std::string place = where(position_ - 1);
+    const Json json = take(parse_json(line, size_t{1} << 30, place), "cannot read the texts");
+    texts.push_back(take(JsonNode(json, place).string("text"), "cannot read the texts"));
   }
   return texts;
 }

@@ -69,6 +69,8 @@ class TextSource {
   TextSource(std::vector<std::string> arguments, const std::string& input);
   // Up to `count` further texts; empty at the end.
   std::vector<std::string> next(size_t count);
+  // Where text `index` (counted from 0) comes from, for error messages.
+  std::string where(size_t index) const;
   // Number of texts where it is known before reading, else 0.
   size_t known_size() const { return input_.empty() ? arguments_.size() : 0; }
 

@@ -1,8 +1,12 @@
 // onepass convert: a checkpoint to a .onepass file, with a report, and on request the proof.
 #include <algorithm>
+#include <array>
+#include <charconv>
 #include <cmath>
 #include <cstdio>
 #include <fstream>
+#include <map>
+#include <optional>
 
 #include "formats/json/json.h"
 #include "formats/onepass/writer.h"
@@ -29,20 +33,26 @@ std::vector<std::string> read_lines(const std::string& path) {
     if (!line.empty() && line.back() == '\r') line.pop_back();
     if (!line.empty()) lines.push_back(line);
   }
+  if (file.bad() || lines.empty())
+    fail("cannot convert", path, file.bad() ? "reading failed" : "the file has no lines");
   return lines;
 }
 
-float parse_float(const std::string& text, const std::string& where) {
-  size_t used = 0;
+std::optional<float> parse_float(const std::string& text) {
   float value = 0;
-  try {
-    value = std::stof(text, &used);
-  } catch (const std::exception&) {
-    used = 0;
-  }
-  if (used == 0 || used != text.size() || !std::isfinite(value))
-    fail("cannot convert", where, "'" + text + "' is not a number");
+  const char* const end = text.data() + text.size();
+  const auto [parsed, error] = std::from_chars(text.data(), end, value);
+  if (error != std::errc() || parsed != end || !std::isfinite(value)) return std::nullopt;
   return value;
+}
+
+std::array<float, 2> parse_range(const std::string& text) {
+  const size_t comma = text.find(',');
+  if (comma != std::string::npos) {
+    const auto low = parse_float(text.substr(0, comma)), high = parse_float(text.substr(comma + 1));
+    if (low && high) return {*low, *high};
+  }
+  throw Misused{"--pad-range: '" + text + "' is not LO,HI"};
 }
 
 convert::Options conversion_options(const ConvertOptions& o) {
@@ -64,15 +74,12 @@ convert::Options conversion_options(const ConvertOptions& o) {
   if (!o.labels_file.empty()) out.labels = read_lines(o.labels_file);
   if (!o.thresholds_file.empty()) {
     for (const std::string& line : read_lines(o.thresholds_file)) {
-      out.thresholds.push_back(parse_float(line, o.thresholds_file));
+      const auto threshold = parse_float(line);
+      if (!threshold) fail("cannot convert", o.thresholds_file, "'" + line + "' is not a number");
+      out.thresholds.push_back(*threshold);
     }
   }
-  if (!o.range.empty()) {
-    const size_t comma = o.range.find(',');
-    if (comma == std::string::npos) throw Misused{"--pad-range: '" + o.range + "' is not LO,HI"};
-    out.range = {
-        {parse_float(o.range.substr(0, comma), "--pad-range"), parse_float(o.range.substr(comma + 1), "--pad-range")}};
-  }
+  if (!o.range.empty()) out.range = parse_range(o.range);
   return out;
 }
 

@@ -1,5 +1,6 @@
 // onepass eval: task metrics of one head on labelled texts.
 #include <algorithm>
+#include <cmath>
 #include <cstdio>
 
 #include "tools/cli/commands.h"
@@ -58,6 +59,14 @@ std::vector<double> column(std::span<const auto> values, size_t classes, size_t 
   return out;
 }
 
+// For people: "n/a" where a metric has no value.
+std::string decimal(double value) {
+  if (!std::isfinite(value)) return "n/a";
+  char text[32];
+  std::snprintf(text, sizeof(text), "%.4f", value);
+  return text;
+}
+
 void report_labels(const EvalOptions& options, const Head& head, const eval::Dataset& data, const Predictions& p) {
   const auto m = eval::label_metrics(p.scores, p.applies, data.gold, head.labels.size());
   if (options.json) {
@@ -66,9 +75,10 @@ void report_labels(const EvalOptions& options, const Head& head, const eval::Dat
                 json_double(m.micro_f1).c_str(), json_double(m.macro_ap).c_str(), json_double(m.ece).c_str());
     return;
   }
-  std::printf("%zu texts, head %.*s, %zu labels\n  macro-F1 %.4f\n  micro-F1 %.4f\n  macro-AP %.4f\n  ECE      %.4f\n",
-              data.texts.size(), static_cast<int>(head.name.size()), head.name.data(), head.labels.size(), m.macro_f1,
-              m.micro_f1, m.macro_ap, m.ece);
+  std::printf("%zu texts, head %.*s, %zu labels\n  macro-F1 %s\n  micro-F1 %s\n  macro-AP %s\n  ECE      %s\n",
+              data.texts.size(), static_cast<int>(head.name.size()), head.name.data(), head.labels.size(),
+              decimal(m.macro_f1).c_str(), decimal(m.micro_f1).c_str(), decimal(m.macro_ap).c_str(),
+              decimal(m.ece).c_str());
 }
 
 void report_values(const EvalOptions& options, const Head& head, const eval::Dataset& data, const Predictions& p) {
@@ -81,8 +91,8 @@ void report_values(const EvalOptions& options, const Head& head, const eval::Dat
     const double values[] = {eval::pearson(predicted, gold), eval::concordance(predicted, gold),
                              eval::mean_absolute_error(predicted, gold)};
     if (!options.json) {
-      std::printf("  %-16.*s %8.4f %8.4f %8.4f\n", static_cast<int>(head.labels[c].size()), head.labels[c].data(),
-                  values[0], values[1], values[2]);
+      std::printf("  %-16.*s %8s %8s %8s\n", static_cast<int>(head.labels[c].size()), head.labels[c].data(),
+                  decimal(values[0]).c_str(), decimal(values[1]).c_str(), decimal(values[2]).c_str());
     }
     const std::string key = (c == 0 ? "" : ",") + json_string(head.labels[c]) + ':';
     r += key + json_double(values[0]);

@@ -35,7 +35,13 @@ void run_tokenize(const TokenizeOptions& options) {
   size_t index = 0;
   for (std::vector<std::string> texts; !(texts = source.next(256)).empty();) {
     for (const std::string& text : texts) {
-      const auto tokens = take(session.tokenize(text), "cannot tokenize");
+      const auto tokenized = session.tokenize(text);
+      if (!tokenized) {
+        Failure failure = tokenized.error();
+        failure.where = source.where(index);
+        fail("cannot tokenize", failure);
+      }
+      const auto& tokens = *tokenized;
       const std::string line = options.json ? json_line(model, index, tokens) : plain_line(tokens);
       std::fwrite(line.data(), 1, line.size(), stdout);
       ++index;

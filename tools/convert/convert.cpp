@@ -168,7 +168,18 @@ Status apply_overrides(const Options& options, std::vector<HeadSpec>& heads) {
     }
     heads[0].labels = options.labels;
   }
-  if (!options.thresholds.empty()) heads[0].thresholds = options.thresholds;
+  if (!options.thresholds.empty()) {
+    if (heads[0].kind != HeadKind::multi_label) {
+      return fail(Code::invalid_argument, "--thresholds",
+                  "the head %s is %s, and thresholds belong to multi_label heads", heads[0].name.c_str(),
+                  name_of(heads[0].kind));
+    }
+    heads[0].thresholds = options.thresholds;
+  }
+  const auto is_regression = [](const HeadSpec& head) { return head.kind == HeadKind::regression; };
+  if (options.range && std::none_of(heads.begin(), heads.end(), is_regression)) {
+    return fail(Code::invalid_argument, "--pad-range", "the model has no regression head, and a range belongs to one");
+  }
   for (HeadSpec& head : heads) {
     if (head.kind != HeadKind::multi_label) head.thresholds.clear();
     if (head.kind == HeadKind::multi_label && head.thresholds.empty()) {

@@ -2,7 +2,9 @@
 
 #include <algorithm>
 #include <charconv>
+#include <cmath>
 #include <string_view>
+#include <type_traits>
 
 #include "formats/json/json.h"
 
@@ -34,7 +36,9 @@ std::vector<std::string_view> lines_of(std::string_view text) {
 template <class T>
 bool parse_number(std::string_view text, T* value) {
   const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), *value);
-  return error == std::errc() && end == text.data() + text.size();
+  if (error != std::errc() || end != text.data() + text.size()) return false;
+  if constexpr (std::is_floating_point_v<T>) return std::isfinite(*value);
+  return true;
 }
 
 Error bad_line(const std::string& path, size_t line, const std::string& why) {
@@ -198,10 +202,14 @@ Result<Dataset> read_dataset(const std::string& path, const std::string& format,
     return make_error(Code::invalid_argument, Error::no_offset, path, "the format %s does not fit the head %.*s",
                       format.c_str(), static_cast<int>(head.name.size()), head.name.data());
   }
-  if (format == "goemotions") return read_goemotions(path, text, head);
-  if (format == "emobank") return read_emobank(path, text, split, head);
-  if (format == "jsonl") return read_jsonl(path, text, head);
-  return read_tsv(path, text, head);
+  Result<Dataset> data = format == "goemotions" ? read_goemotions(path, text, head)
+                         : format == "emobank"  ? read_emobank(path, text, split, head)
+                         : format == "jsonl"    ? read_jsonl(path, text, head)
+                                                : read_tsv(path, text, head);
+  if (data.ok() && data->texts.empty()) {
+    return make_error(Code::bad_value, Error::no_offset, path, "no labelled texts");
+  }
+  return data;
 }
 
 }  // namespace onepass::eval

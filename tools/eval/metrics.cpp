@@ -23,10 +23,8 @@ struct Moments {
 Moments moments(std::span<const double> a, std::span<const double> b) {
   const auto n = static_cast<double>(a.size());
   Moments m;
-  for (size_t i = 0; i < a.size(); ++i) {
-    m.mean_a += a[i] / n;
-    m.mean_b += b[i] / n;
-  }
+  m.mean_a = std::accumulate(a.begin(), a.end(), 0.0) / n;
+  m.mean_b = std::accumulate(b.begin(), b.end(), 0.0) / n;
   for (size_t i = 0; i < a.size(); ++i) {
     const double da = a[i] - m.mean_a, db = b[i] - m.mean_b;
     m.var_a += da * da / n;
@@ -39,11 +37,12 @@ Moments moments(std::span<const double> a, std::span<const double> b) {
 }  // namespace
 
 double average_precision(std::span<const float> scores, std::span<const uint8_t> gold) {
+  const double positives = static_cast<double>(std::count(gold.begin(), gold.end(), 1));
+  const bool ordered = std::none_of(scores.begin(), scores.end(), [](float s) { return std::isnan(s); });
+  if (positives == 0 || !ordered) return std::numeric_limits<double>::quiet_NaN();
   std::vector<size_t> order(scores.size());
   std::iota(order.begin(), order.end(), size_t{0});
   std::stable_sort(order.begin(), order.end(), [&](size_t x, size_t y) { return scores[x] > scores[y]; });
-  const double positives = static_cast<double>(std::count(gold.begin(), gold.end(), 1));
-  if (positives == 0) return std::numeric_limits<double>::quiet_NaN();
   double found = 0, sum = 0, recall_before = 0;
   for (size_t i = 0; i < order.size(); ++i) {
     found += gold[order[i]];
@@ -78,13 +77,13 @@ LabelMetrics label_metrics(std::span<const float> scores, std::span<const uint8_
     tp_all += tp;
     fp_all += fp;
     fn_all += fn;
-    if (const double ap = average_precision(column, gold_column); !std::isnan(ap)) {
-      m.macro_ap += ap;
+    if (tp + fn > 0) {
+      m.macro_ap += average_precision(column, gold_column);
       ap_labels += 1;
     }
   }
   m.micro_f1 = f1(tp_all, fp_all, fn_all);
-  if (ap_labels > 0) m.macro_ap /= ap_labels;
+  m.macro_ap = ap_labels > 0 ? m.macro_ap / ap_labels : std::numeric_limits<double>::quiet_NaN();
   constexpr size_t kBins = 15;
   std::array<double, kBins> score_sum{}, gold_sum{};
   for (size_t i = 0; i < scores.size(); ++i) {
@@ -98,6 +97,11 @@ LabelMetrics label_metrics(std::span<const float> scores, std::span<const uint8_
 }
 
 double pearson(std::span<const double> a, std::span<const double> b) {
+  // The rounding of a mean gives equal values a variance: it would be correlated.
+  const auto constant = [](std::span<const double> x) {
+    return std::all_of(x.begin(), x.end(), [&](double value) { return value == x[0]; });
+  };
+  if (constant(a) || constant(b)) return std::numeric_limits<double>::quiet_NaN();
   const Moments m = moments(a, b);
   return m.covariance / std::sqrt(m.var_a * m.var_b);
 }

@@ -11,16 +11,18 @@ namespace onepass::eval {
 struct LabelMetrics {
   double macro_f1 = 0;  // mean over labels of 2 tp / (2 tp + fp + fn), 0 where the denominator is 0
   double micro_f1 = 0;  // the same of the sums over labels
-  double macro_ap =
-      0;           // mean average precision over the labels that occur: sum of (R_i - R_{i-1}) P_i over distinct scores
-  double ece = 0;  // expected calibration error: all N x C scores in 15 equal bins, weighted |mean score - mean gold|
+  // Mean average precision over the labels that occur: sum of (R_i - R_{i-1}) P_i over distinct scores. NaN where no
+  // label occurs.
+  double macro_ap = 0;
+  // Expected calibration error: all N x C scores in 15 equal bins, weighted |mean score - mean gold|.
+  double ece = 0;
 };
 
 // `predicted` [N,C]: 1 where a label applies.
 LabelMetrics label_metrics(std::span<const float> scores, std::span<const uint8_t> predicted,
                            std::span<const uint8_t> gold, size_t classes);
 
-// Average precision of one label; NaN where no gold is 1.
+// Average precision of one label; NaN where no gold is 1, or a score is NaN.
 double average_precision(std::span<const float> scores, std::span<const uint8_t> gold);
 
 // Of two series of the same length. NaN where one has no variance.
