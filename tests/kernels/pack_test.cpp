@@ -5,6 +5,7 @@
 #include <bit>
 #include <cmath>
 #include <cstring>
+#include <initializer_list>
 #include <vector>
 
 #include "kernels/ref/math_ref.h"
@@ -22,8 +23,8 @@ constexpr Layout kLayouts[] = {Layout::f32_rows, Layout::f16_rows, Layout::i8_ro
 // Packing and unpacking stay inside their buffers, are as exact as the type, and do not depend on what was there.
 TEST(Pack, RoundTripOfEveryLayoutAndShape) {
   for (const Layout layout : kLayouts) {
-    for (const size_t n : {1, 15, 16, 17, 31, 32, 33, 70}) {
-      for (const size_t k : {1, 3, 4, 5, 64, 67}) {
+    for (const size_t n : std::initializer_list<size_t>{1, 15, 16, 17, 31, 32, 33, 70}) {
+      for (const size_t k : std::initializer_list<size_t>{1, 3, 4, 5, 64, 67}) {
         Random random(n * 100 + k);
         Guarded<float> w(n * k, Flush::back), restored(n * k, Flush::back);
         for (float& v : w) v = random.uniform(-3.0f, 3.0f);

@@ -1,0 +1,109 @@
+// The error bounds that docs/numerics.md states, over floats of every exponent, against long double. The vector
+// kernels have the bits of these functions (bit_identity_test.cpp), so the bounds are theirs too.
+#include <gtest/gtest.h>
+
+#include <bit>
+#include <cmath>
+
+#include "kernels/ref/math_ref.h"
+#include "tests/kernels/compare.h"
+
+namespace onepass::test {
+namespace {
+
+using namespace kernels;
+
+// Calls visit with every `step`-th float of both signs; the step is odd, so that all fractions occur.
+template <class Visit>
+void sweep(float low, float high, uint32_t step, Visit visit) {
+  for (uint64_t bits = 0; bits < 0x7f800000u; bits += step) {
+    const auto magnitude = std::bit_cast<float>(static_cast<uint32_t>(bits));
+    for (const float x : {magnitude, -magnitude}) {
+      if (x >= low && x < high) visit(x);
+    }
+  }
+}
+
+struct Worst {
+  double ulp = 0.0;
+  long double absolute = 0.0L;
+  float at = 0.0f;
+};
+
+template <class Function, class Exact>
+Worst worst_error(float low, float high, uint32_t step, Function function, Exact exact) {
+  Worst worst;
+  sweep(low, high, step, [&](float x) {
+    const float value = function(x);
+    const long double expected = exact(static_cast<long double>(x));
+    const double error = ulp_error(value, expected);
+    if (error > worst.ulp) worst.ulp = error, worst.at = x;
+    worst.absolute = std::fmax(worst.absolute, std::fabs(static_cast<long double>(value) - expected));
+  });
+  return worst;
+}
+
+constexpr float kInf = std::numeric_limits<float>::infinity();
+constexpr float kNan = std::numeric_limits<float>::quiet_NaN();
+constexpr uint32_t kStep = 1021;
+
+long double gelu_exact(long double x) { return 0.5L * x * std::erfc(-x * std::sqrt(0.5L)); }
+long double gelu_tanh_exact(long double x) {
+  const long double u = std::sqrt(2.0L / std::acos(-1.0L)) * (x + 0.044715L * x * x * x);
+  return x / (1.0L + std::exp(-2.0L * u));
+}
+
+TEST(Math, Exp) {
+  const auto exact = [](long double x) { return std::exp(x); };
+  const Worst worst = worst_error(exp_lowest, 88.7228f, kStep, ref::exp_f32, exact);
+  EXPECT_LE(worst.ulp, 1.0) << worst.at;
+  EXPECT_GT(worst.ulp, 0.5) << "nothing was measured";
+  sweep(-kInf, exp_lowest, kStep, [](float x) { ASSERT_EQ(std::bit_cast<uint32_t>(ref::exp_f32(x)), 0u) << x; });
+  sweep(88.7229f, kInf, kStep, [](float x) { ASSERT_EQ(ref::exp_f32(x), kInf) << x; });
+  EXPECT_EQ(ref::exp_f32(0.0f), 1.0f);
+  EXPECT_EQ(ref::exp_f32(kInf), kInf);
+  EXPECT_EQ(ref::exp_f32(-kInf), 0.0f);
+  EXPECT_TRUE(std::isnan(ref::exp_f32(kNan)));
+}
+
+TEST(Math, Tanh) {
+  const auto exact = [](long double x) { return std::tanh(x); };
+  const Worst worst = worst_error(-kInf, kInf, kStep, ref::tanh_f32, exact);
+  EXPECT_LE(worst.ulp, 2.0) << worst.at;
+  EXPECT_EQ(ref::tanh_f32(kInf), 1.0f);
+  EXPECT_EQ(ref::tanh_f32(-kInf), -1.0f);
+  EXPECT_TRUE(std::signbit(ref::tanh_f32(-0.0f)));
+  EXPECT_TRUE(std::isnan(ref::tanh_f32(kNan)));
+}
+
+TEST(Math, GeluErf) {
+  EXPECT_LE(worst_error(0.0f, kInf, kStep, ref::gelu_erf_f32, gelu_exact).ulp, 2.0);
+  EXPECT_LE(worst_error(-1.0f, 0.0f, kStep, ref::gelu_erf_f32, gelu_exact).ulp, 3.0);
+  EXPECT_LE(worst_error(-2.0f, -1.0f, kStep, ref::gelu_erf_f32, gelu_exact).ulp, 8.5);
+  EXPECT_LE(worst_error(-4.0f, -2.0f, kStep, ref::gelu_erf_f32, gelu_exact).ulp, 21.0);
+  EXPECT_LE(worst_error(-6.0f, -4.0f, kStep, ref::gelu_erf_f32, gelu_exact).ulp, 62.0);
+  EXPECT_LE(worst_error(-kInf, 0.0f, kStep, ref::gelu_erf_f32, gelu_exact).absolute, 4.1e-8L);
+  // From -8 on the result stays at gelu(-8) = -5e-15.
+  EXPECT_LE(worst_error(-kInf, -8.0f, kStep, ref::gelu_erf_f32, gelu_exact).absolute, 5e-15L);
+  EXPECT_EQ(ref::gelu_erf_f32(kInf), kInf);
+  EXPECT_TRUE(std::signbit(ref::gelu_erf_f32(-0.0f)));
+  EXPECT_TRUE(std::isnan(ref::gelu_erf_f32(kNan)));
+}
+
+TEST(Math, GeluTanh) {
+  EXPECT_LE(worst_error(0.0f, kInf, kStep, ref::gelu_tanh_f32, gelu_tanh_exact).ulp, 3.0);
+  EXPECT_LE(worst_error(-1.0f, 0.0f, kStep, ref::gelu_tanh_f32, gelu_tanh_exact).ulp, 6.0);
+  EXPECT_LE(worst_error(-kInf, 0.0f, kStep, ref::gelu_tanh_f32, gelu_tanh_exact).absolute, 2e-7L);
+  EXPECT_EQ(ref::gelu_tanh_f32(kInf), kInf);
+  EXPECT_TRUE(std::isnan(ref::gelu_tanh_f32(kNan)));
+}
+
+// The sweep finds an error of a few units in the last place, so the bounds above mean something.
+TEST(Math, SweepFindsASmallScaleError) {
+  const auto wrong = [](float x) { return ref::tanh_f32(x) * 1.0000005f; };
+  const auto exact = [](long double x) { return std::tanh(x); };
+  EXPECT_GT(worst_error(-kInf, kInf, kStep, wrong, exact).ulp, 3.0);
+}
+
+}  // namespace
+}  // namespace onepass::test
