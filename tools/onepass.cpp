@@ -80,7 +80,7 @@ void add_classify(CLI::App& app) {
       ->check(CLI::IsMember({"error", "truncate"}))
       ->capture_default_str();
   add_session_flags(*command, options->session);
-  command->callback([options, command] {
+  command->callback([options] {
     if (options->texts.empty() == options->input.empty()) {
       throw CLI::ValidationError("classify", "give texts, or a file with -i");
     }

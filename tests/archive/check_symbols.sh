@@ -20,8 +20,8 @@ awk 'NF == 3 && $2 ~ /^[A-TV-Z]$/ { print $3 }' "$scratch/nm" | sort -u >"$scrat
 awk 'NF == 2 && $1 ~ /^[Uwv]$/ { print $2 }' "$scratch/nm" | sort -u | comm -23 - "$scratch/defined" >"$scratch/undefined"
 [ -s "$scratch/defined" ] || { echo "no symbols: $archive"; exit 1; }
 
-# Names that no app can have by chance: onepass_..., or members of namespace onepass (functions, variables, guards).
-defect "defined without our prefix" < <(grep -Ev '^(onepass_[a-z0-9_]+|_Z(GV|TV|TS|TI)?Z*N[VKRO]*7onepass.*)$' "$scratch/defined" || true)
+# Names that no app can have by chance: onepass_..., or members of namespace onepass or of a struct onepass_...
+defect "defined without our prefix" < <(grep -Ev '^(onepass_[a-z0-9_]+|_Z(GV|TV|TS|TI)?Z*N[VKRO]*(7onepass|[0-9]+onepass_).*)$' "$scratch/defined" || true)
 
 # The exact set of functions that the header declares.
 grep -oE '\bonepass_[a-z_]+\(' "$header" | tr -d '(' | grep -v '^onepass_init$' | sort -u >"$scratch/declared"

@@ -25,7 +25,7 @@ extern "C" void leaking_function(FILE* file, char** arguments) {
   std::puts(arguments[0]);
   std::fflush(stdout);
   std::fprintf(stderr, "%d\n", onepass::counter);
-  if (std::fopen(arguments[0], "wb") != nullptr) std::fwrite(arguments, 1, 1, file);
+  if (std::fopen(arguments[0], "wb") != nullptr) std::fwrite(arguments, sizeof(*arguments), 1, file);
   if (write(1, "", 0) != 0) ++onepass::counter;
   if (socket(AF_INET, SOCK_STREAM, 0) != 0) connect(0, nullptr, 0);
   getaddrinfo(nullptr, nullptr, nullptr, nullptr);

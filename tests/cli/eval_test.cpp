@@ -162,7 +162,8 @@ class Eval : public testing::Test {
       scores.emplace_back();
       said.emplace_back();
       for (const auto& [label, score] : head["scores"].items()) scores.back().push_back(score.get<double>());
-      for (const Json& label : head["labels"]) said.back().insert(label.get<std::string>().back() - size_t{'0'});
+      for (const Json& label : head["labels"])
+        said.back().insert(static_cast<size_t>(label.get<std::string>().back() - '0'));
     }
     const Json expected = label_metrics(scores, said, gold_.labels);
     EXPECT_EQ(found["n"], expected["n"]);

@@ -46,7 +46,8 @@ void check_arena(const ModelFile& file, const std::string& name) {
         // that a sanitizer sees what a poison of that size would not.
         const AlignedCopy tight(std::vector<uint8_t>(need, 0xFF));
         const AlignedCopy wide(std::vector<uint8_t>(need + 65536, 0xFF));
-        for (const auto& [arena, poison] : {std::pair(tight.span(), false), std::pair(wide.span(), true)}) {
+        for (const bool poison : {false, true}) {
+          const std::span<uint8_t> arena = poison ? wide.span() : tight.span();
           std::vector<float> logits(shape.texts.size() * file.total_classes());
           const Executor executor{serial, nullptr, threads};
           const auto pass = [&](size_t bytes) {

@@ -53,7 +53,8 @@ Predictions predict(Session& session, const Head& head, const std::vector<std::s
   return out;
 }
 
-std::vector<double> column(std::span<const auto> values, size_t classes, size_t c) {
+template <class T>
+std::vector<double> column(std::span<const T> values, size_t classes, size_t c) {
   std::vector<double> out;
   for (size_t i = c; i < values.size(); i += classes) out.push_back(static_cast<double>(values[i]));
   return out;

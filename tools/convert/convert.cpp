@@ -27,8 +27,11 @@ using models::TensorSource;
 
 namespace fs = std::filesystem;
 
+Error fail(Code code, const std::string& where, const char* text) {
+  return make_error(code, Error::no_offset, where, "%s", text);
+}
 template <class... Args>
-Error fail(Code code, const std::string& where, const char* format, Args... args) {
+requires(sizeof...(Args) > 0) Error fail(Code code, const std::string& where, const char* format, Args... args) {
   return make_error(code, Error::no_offset, where, format, args...);
 }
 

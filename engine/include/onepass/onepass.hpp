@@ -24,6 +24,14 @@
 
 namespace onepass {
 
+// The linker merges inline functions of the same name. These ones must not meet those of the archive, which has a
+// Model and a Session of its own inside, nor must value() that throws meet value() that aborts.
+#if defined(__cpp_exceptions)
+inline namespace cpp {
+#else
+inline namespace cpp_no_exceptions {
+#endif
+
 // What went wrong, where, and what to do.
 struct Failure {
   onepass_status status = ONEPASS_OK;
@@ -274,4 +282,5 @@ class Session {
   std::unique_ptr<onepass_session, detail::CloseSession> raw_;
 };
 
+}  // inline namespace
 }  // namespace onepass
