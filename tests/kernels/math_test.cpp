@@ -45,7 +45,7 @@ Worst worst_error(float low, float high, uint32_t step, Function function, Exact
 
 constexpr float kInf = std::numeric_limits<float>::infinity();
 constexpr float kNan = std::numeric_limits<float>::quiet_NaN();
-constexpr uint32_t kStep = 1021;
+constexpr uint32_t kStep = 4093;
 
 long double gelu_exact(long double x) { return 0.5L * x * std::erfc(-x * std::sqrt(0.5L)); }
 long double gelu_tanh_exact(long double x) {
