@@ -18,15 +18,11 @@ using kernels::Isa;
 
 constexpr size_t kRounds = 20000;
 
-// Keeps a register value alive without storing it.
-template <class V>
-void keep(V& v) {
+// Keeps a register's value alive without storing it. A macro: a function that is compiled for another level than its
+// caller cannot take a wide register.
 #if defined(__x86_64__)
-  asm volatile("" : "+v"(v));
-#else
-  asm volatile("" : "+w"(v));
+#define ONEPASS_KEEP(value) asm volatile("" : "+v"(value))
 #endif
-}
 
 double gops(double operations, double seconds) { return operations / seconds / 1e9; }
 
@@ -41,11 +37,11 @@ __attribute__((target("avx2"))) void loop_avx2_int8() {
   ONEPASS_TWELVE(X)
 #undef X
   for (size_t r = 0; r < kRounds; ++r) {
-    keep(a);
+    ONEPASS_KEEP(a);
 #define X(i)                                                                         \
   c##i = _mm256_add_epi32(c##i, _mm256_madd_epi16(_mm256_maddubs_epi16(a, b), one)); \
-  keep(c##i);                                                                        \
-  keep(b);
+  ONEPASS_KEEP(c##i);                                                                \
+  ONEPASS_KEEP(b);
     ONEPASS_TWELVE(X)
 #undef X
   }
@@ -59,7 +55,7 @@ __attribute__((target("avx2,fma"))) void loop_avx2_f32() {
   for (size_t r = 0; r < kRounds; ++r) {
 #define X(i)                          \
   c##i = _mm256_fmadd_ps(a, b, c##i); \
-  keep(c##i);
+  ONEPASS_KEEP(c##i);
     ONEPASS_TWELVE(X)
 #undef X
   }
@@ -73,7 +69,7 @@ __attribute__((target("avx2,avxvnni"))) void loop_avxvnni_int8() {
   for (size_t r = 0; r < kRounds; ++r) {
 #define X(i)                                  \
   c##i = _mm256_dpbusd_avx_epi32(c##i, a, b); \
-  keep(c##i);
+  ONEPASS_KEEP(c##i);
     ONEPASS_TWELVE(X)
 #undef X
   }
@@ -85,11 +81,11 @@ __attribute__((target("avx512f,avx512bw"))) void loop_avx512_int8() {
   ONEPASS_TWELVE(X)
 #undef X
   for (size_t r = 0; r < kRounds; ++r) {
-    keep(a);
+    ONEPASS_KEEP(a);
 #define X(i)                                                                         \
   c##i = _mm512_add_epi32(c##i, _mm512_madd_epi16(_mm512_maddubs_epi16(a, b), one)); \
-  keep(c##i);                                                                        \
-  keep(b);
+  ONEPASS_KEEP(c##i);                                                                \
+  ONEPASS_KEEP(b);
     ONEPASS_TWELVE(X)
 #undef X
   }
@@ -103,7 +99,7 @@ __attribute__((target("avx512f"))) void loop_avx512_f32() {
   for (size_t r = 0; r < kRounds; ++r) {
 #define X(i)                          \
   c##i = _mm512_fmadd_ps(a, b, c##i); \
-  keep(c##i);
+  ONEPASS_KEEP(c##i);
     ONEPASS_TWELVE(X)
 #undef X
   }
@@ -117,7 +113,7 @@ __attribute__((target("avx512f,avx512vnni"))) void loop_avx512vnni_int8() {
   for (size_t r = 0; r < kRounds; ++r) {
 #define X(i)                              \
   c##i = _mm512_dpbusd_epi32(c##i, a, b); \
-  keep(c##i);
+  ONEPASS_KEEP(c##i);
     ONEPASS_TWELVE(X)
 #undef X
   }
