@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <numeric>
 
+#include "engine/core/sha256.h"
 #include "engine/runtime/model.h"
 #include "engine/runtime/session.h"
 #include "tests/models/expected.h"
@@ -118,6 +119,32 @@ TEST_P(Bert, Int8WeightsStayNear) {
   // Random weights of a tiny width are the worst case for 8 bits; what matters here is that nothing is scaled wrongly.
   EXPECT_LE(max_difference(logits, expected_.logits), 0.35);
   EXPECT_GT(max_difference(logits, expected_.logits), 0);
+}
+
+// The logits' bits are those that were written down, on whichever architecture this runs. The file of hashes is
+// written by a run with ONEPASS_WRITE_FIXTURES=1.
+TEST(BertBits, LogitsAreTheSameOnEveryArchitecture) {
+  const auto path = fixtures() / "bert" / "logits.sha256";
+  std::string now;
+  for (const std::string& name : cases()) {
+    const Expected expected = load_expected(fixtures() / "bert" / name);
+    for (const WeightType weights : {WeightType::f32, WeightType::f16, WeightType::int8}) {
+      const Model model = convert_case(name, weights);
+      Session session = open_session(model);
+      const auto logits = run(session, expected.ids, expected.starts);
+      const auto digest = sha256({reinterpret_cast<const uint8_t*>(logits.data()), logits.size() * sizeof(float)});
+      now += name + ' ' + std::to_string(static_cast<int>(weights)) + ' ';
+      for (const uint8_t byte : digest) {
+        char hex[3];
+        std::snprintf(hex, sizeof(hex), "%02x", byte);
+        now += hex;
+      }
+      now += '\n';
+    }
+  }
+  if (std::getenv("ONEPASS_WRITE_FIXTURES") != nullptr) std::ofstream(path) << now;
+  std::ifstream file(path);
+  EXPECT_EQ(now, std::string(std::istreambuf_iterator<char>(file), {}));
 }
 
 // The same bits for any batch, order, thread count and level.
