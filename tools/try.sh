@@ -11,6 +11,7 @@ build=build/try
 model=$build/emotion.onepass
 command=$build/tools/onepass
 
+mkdir -p build
 if [ ! -x "$command" ]; then
   ensure_packages "${build_packages[@]}"
   echo "Building the onepass command (about a minute, once) ..." >&2
