@@ -20,5 +20,5 @@ ensure_packages() {
 # What the runtime, the converter and the command need.
 build_packages=(cmake ninja-build g++ libc6-dev libxsimd-dev nlohmann-json3-dev libcli11-dev)
 # What the tests need on top: GoogleTest, both compilers with sanitizers and fuzzers, and arm64 under emulation.
-test_packages=(ccache pkg-config googletest clang-14 libclang-rt-14-dev clang-format-14 g++-aarch64-linux-gnu qemu-user
+test_packages=(git ccache pkg-config googletest clang-14 libclang-rt-14-dev clang-format-14 g++-aarch64-linux-gnu qemu-user
                libbenchmark-dev libopenblas-dev libeigen3-dev)
