@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Installs what is missing, builds everything, and passes every test. One argument: only that part
-# (release, clang, asan, tsan, arm64, package, style); none: all of them.
+# (release, clang, asan, tsan, arm64, package, style, dev, tidy); none: all but dev and tidy.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 . tools/lib/packages.sh
@@ -20,6 +20,15 @@ package() {
   tests/package/test.sh build/release
 }
 
+# Not part of the default run: it takes longer than all the tests.
+tidy() {
+  echo "== tidy =="
+  ensure_packages clang-tidy-14
+  cmake --preset clang >build/clang.log
+  git ls-files 'engine/*.cpp' 'formats/*.cpp' 'models/*.cpp' 'tools/*.cpp' 'kernels/ref/*.cpp' 'kernels/dispatch.cpp' 'kernels/pack/*.cpp' |
+    grep -v sha256_arm | xargs -P 2 -n 4 clang-tidy-14 -p build/clang --quiet 2>/dev/null
+}
+
 style() {
   echo "== style =="
   tools/dev/check_style.sh
@@ -31,7 +40,8 @@ for part in ${*:-style release clang asan tsan arm64 package}; do
     release | clang | asan | tsan | arm64 | dev) preset "$part" ;;
     package) package ;;
     style) style ;;
-    *) echo "usage: tools/test.sh [style|release|clang|asan|tsan|arm64|package|dev] ..." >&2; exit 2 ;;
+    tidy) tidy ;;
+    *) echo "usage: tools/test.sh [style|release|clang|asan|tsan|arm64|package|dev|tidy] ..." >&2; exit 2 ;;
   esac
 done
 echo "All tests passed."

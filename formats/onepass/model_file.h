@@ -42,6 +42,7 @@ class ModelFile {
   std::span<const TensorView> tensors() const noexcept { return contents_.tensors.span(); }  // in file order
   std::span<const SelfTestView> self_tests() const noexcept { return contents_.self_tests.span(); }
   std::span<const uint8_t> tokenizer_section() const noexcept { return contents_.tokenizer; }
+  uint64_t tokenizer_offset() const noexcept { return contents_.table[format::SectionId::tokenizer].offset; }
   const Digest& root_hash() const noexcept { return contents_.table.root_hash; }
   uint64_t file_size() const noexcept { return bytes_.size(); }
   uint32_t total_classes() const noexcept { return contents_.total_classes; }  // sum of C over heads
