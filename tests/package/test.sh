@@ -10,7 +10,7 @@ trap 'rm -rf "$scratch"' EXIT
 cmake --install "$build" --prefix "$scratch/prefix" >/dev/null
 "$build/tools/onepass" convert "$source/../../models/emotion" -o "$scratch/emotion.onepass" --weights int8 >/dev/null
 
-cmake -S "$source/app" -B "$scratch/app" -DCMAKE_BUILD_TYPE=Release -DCMAKE_PREFIX_PATH="$scratch/prefix" >/dev/null
+cmake -S "$source/app" -B "$scratch/app" -G Ninja -DCMAKE_BUILD_TYPE=Release -DCMAKE_PREFIX_PATH="$scratch/prefix" >/dev/null
 cmake --build "$scratch/app" >/dev/null
 export PKG_CONFIG_PATH="$scratch/prefix/lib/pkgconfig:$(echo "$scratch"/prefix/lib/*/pkgconfig)"
 cc -std=c99 -O2 $(pkg-config --cflags onepass) "$source/app/app.c" $(pkg-config --libs onepass) -o "$scratch/app_pc"
