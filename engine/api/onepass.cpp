@@ -357,6 +357,7 @@ ONEPASS_API onepass_status onepass_tokenize(onepass_session* session, onepass_st
         make_error(Code::buffer_too_small, Error::no_offset, "tokens", "the text has %zu tokens", all.ids.size()),
         error);
   }
+  if (tokens == nullptr) return ONEPASS_OK;  // no room was given and none is needed
   for (size_t t = 0; t < all.ids.size(); ++t) tokens[t] = {all.ids[t], all.spans[t].begin, all.spans[t].end};
   return ONEPASS_OK;
 }

@@ -124,7 +124,7 @@ Status read_config(const JsonNode& json, const Family& family, Config& config) {
   config.arch.act = *found;
   ONEPASS_TRY_ASSIGN(eps, json.number(family.eps_key));
   config.norm_eps = eps;
-  if (config.width % config.heads != 0) {
+  if (config.heads == 0 || config.width % config.heads != 0) {
     return fail(Code::bad_value, json.path_of("hidden_size"), "%u is not a multiple of the %u attention heads",
                 config.width, config.heads);
   }

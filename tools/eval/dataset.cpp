@@ -117,6 +117,7 @@ Result<Dataset> read_tsv(const std::string& path, std::string_view text, const H
       }
     } else {
       std::vector<size_t> labels;
+      labels.reserve(entries.size());
       for (const std::string_view entry : entries) labels.push_back(find_label(head, entry));
       ONEPASS_TRY(add_labels(data, head, path, i, labels));
     }
@@ -143,6 +144,7 @@ Result<Dataset> read_jsonl(const std::string& path, std::string_view text, const
       ONEPASS_TRY_ASSIGN(array, node.array("labels"));
       ONEPASS_TRY_ASSIGN(names, array.as_strings());
       std::vector<size_t> labels;
+      labels.reserve(names.size());
       for (const std::string& name : names) labels.push_back(find_label(head, name));
       ONEPASS_TRY(add_labels(data, head, path, i, labels));
     }
