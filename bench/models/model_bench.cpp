@@ -97,7 +97,8 @@ void write_plot(const std::string& path, const std::string& title, const std::ve
         << "\" stroke=\"#ddd\"/>\n<text x=\"54\" y=\"" << y(ms / 1e3) + 4 << "\" text-anchor=\"end\">"
         << std::round(ms * 100) / 100 << "</text>\n";
   }
-  svg << "<text x=\"340\" y=\"400\" text-anchor=\"middle\">tokens</text>\n<text x=\"16\" y=\"34\">ms</text>\n";
+  svg << "<text x=\"340\" y=\"400\" text-anchor=\"middle\">tokens</text>\n<text x=\"54\" y=\"28\" "
+         "text-anchor=\"end\">ms</text>\n";
   static constexpr const char* kColours[] = {"#1f6feb", "#d1242f", "#1a7f37", "#8250df"};
   size_t series = 0;
   for (size_t begin = 0; begin < rows.size();) {
