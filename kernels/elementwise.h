@@ -55,7 +55,8 @@ using ActivateFn = void (*)(const Activate&) noexcept;
 // Requires  codes_stride >= round_up(width, 4); codes width..round_up(width,4)-1 are written as 0.
 // Numerics  m = max |x|. A row with a NaN or an infinity gets scale NaN and codes 0, so that the result is seen
 //           as non-finite and nothing is undefined. m < 1e-30: scale 0, codes 0. Else scale = m / 127 and
-//           code = round-half-even(x * (127 / m)), which lies in [-127,127].
+//           code = round-half-even(x * (127 / m)), which lies in [-127,127]. m is the greatest of peak[row][16],
+//           bits of magnitudes, where a product has gathered them.
 struct QuantizeRows {
   const float* x;
   size_t x_stride;
@@ -63,6 +64,7 @@ struct QuantizeRows {
   size_t codes_stride;
   float* scale;
   size_t rows, width;
+  const int32_t* peak = nullptr;  // [rows,16] or null
 };
 using QuantizeRowsFn = void (*)(const QuantizeRows&) noexcept;
 

@@ -8,6 +8,7 @@
 
 #include "kernels/inline.h"
 #include "kernels/matmul_i8.h"
+#include "kernels/wide/math.h"
 
 namespace onepass::kernels {
 namespace {
@@ -18,6 +19,10 @@ struct Panel {
   const float* scale;    // [32]
   const float* bias;     // [count] or null
   size_t n, count;       // first channel, and how many of the 32 exist
+  // Where in the next panel the tiles of this one fetch ahead while they multiply, and how far on after each four
+  // inputs.
+  const uint8_t* next;
+  size_t next_step;
 };
 
 ONEPASS_INLINE int32_t load_four(const int8_t* a) {
@@ -26,9 +31,21 @@ ONEPASS_INLINE int32_t load_four(const int8_t* a) {
   return four;
 }
 
-// Rows that share a pass over the panels: their activations (96 x 384 codes = 36 KiB) and one panel stay in the
-// first- and second-level caches, and what is computed once per row is computed once per group.
-constexpr size_t group_rows = 96;
+// Rows that share a pass over the panels: their activations (48 x 384 codes = 18 KiB) and one panel stay in the
+// first-level cache, and what is computed once per row is computed once per group.
+constexpr size_t group_rows = 48;
+constexpr int32_t no_peak[16] = {};
+
+// Bytes by which the tiles fetch ahead within a panel, from the second-level cache into the first.
+constexpr size_t near_distance = 1024;
+
+// The 128 bytes of four inputs.
+ONEPASS_INLINE void fetch_near(const uint8_t* p) {
+  __builtin_prefetch(p + near_distance, 0, 3);
+  __builtin_prefetch(p + near_distance + 64, 0, 3);
+}
+// One line, from further away.
+ONEPASS_INLINE void fetch_far(const uint8_t* p) { __builtin_prefetch(p, 0, 2); }
 
 // Calls the tile with `rows`, 1..most, as a constant.
 template <class Level, size_t most>
@@ -40,10 +57,39 @@ ONEPASS_INLINE void dispatch_rows(size_t rows, const MatmulI8& op, size_t m, con
   }
 }
 
+// The end of the epilogue, on a tile of C that has just been stored and still lies in the first-level cache: written
+// once for every level, it costs a load and a store more than in the registers of each tile.
+ONEPASS_INLINE void finish_tile(const MatmulI8& op, size_t m, size_t rows, const Panel& panel) {
+  const auto each = [&](auto function) {
+    for (size_t i = m; i < m + rows; ++i) {
+      float* c = op.c + i * op.c_stride + panel.n;
+      I16 peak = load_bits(op.peak != nullptr ? op.peak + i * 16 : no_peak);
+      size_t n = 0;
+      for (; n + 16 <= panel.count; n += 16) {
+        const F16 value = function(load(c + n));
+        store(c + n, value);
+        peak = greater(peak, magnitude_bits(value));
+      }
+      if (n < panel.count) {
+        store_first(c + n, function(load_first(c + n, panel.count - n)), panel.count - n);
+        // What a function makes of the absent lanes must not count.
+        peak = greater(peak, magnitude_bits(load_first(c + n, panel.count - n)));
+      }
+      if (op.peak != nullptr) store_bits(op.peak + i * 16, peak);
+    }
+  };
+  if (op.act == Act::none) {
+    each([](F16 x) { return x; });
+  } else {
+    with_act(op.act, each);
+  }
+}
+
 // Level has: rows, the largest tile; start(a, k_end), where the sums of a row begin; tile_of<rows>(...).
 template <class Level>
 ONEPASS_INLINE void multiply_panels(const MatmulI8& op) {
   const size_t k_end = round_up(op.k, 4);
+  const bool finish = op.act != Act::none || op.peak != nullptr;
   const auto* codes = static_cast<const uint8_t*>(op.w);
   const auto* scale = reinterpret_cast<const float*>(codes + scale_offset(Layout::i8_n32k4, op.n, op.k));
   for (size_t group = 0; group < op.m; group += group_rows) {
@@ -54,12 +100,23 @@ ONEPASS_INLINE void multiply_panels(const MatmulI8& op) {
     // Blocks of equal height: 16 rows are 8 + 8 rather than 12 + 4, which would leave the multiplier waiting.
     const size_t blocks = (group_end - group + Level::rows - 1) / Level::rows;
     for (size_t n = op.n_begin; n < op.n_end; n += 32) {
-      const Panel panel = {codes + n * k_end, scale + n, op.bias != nullptr ? op.bias + n : nullptr, n,
-                           op.n_end - n < 32 ? op.n_end - n : 32};
+      Panel panel = {.codes = codes + n * k_end,
+                     .scale = scale + n,
+                     .bias = op.bias != nullptr ? op.bias + n : nullptr,
+                     .n = n,
+                     .count = op.n_end - n < 32 ? op.n_end - n : 32,
+                     .next = codes + (n + 32) * k_end,
+                     .next_step = blocks > 1 ? 64u : 128u};
       size_t m = group;
-      for (size_t block = blocks; block > 0; --block) {
-        const size_t rows = (group_end - m + block - 1) / block;
+      for (size_t block = 0; block < blocks; ++block) {
+        // The first two blocks fetch half of the next panel each: what comes from memory is spread over as much
+        // arithmetic as there is in a short text. One alone fetches every second line. More prefetches would take
+        // the place of the loads that the products need.
+        if (block == 1) panel.next += 16 * k_end;
+        if (block == 2) panel.next = panel.codes, panel.next_step = 0;
+        const size_t rows = (group_end - m + blocks - block - 1) / (blocks - block);
         dispatch_rows<Level, Level::rows>(rows, op, m, panel, start + (m - group));
+        if (finish) finish_tile(op, m, rows, panel);
         m += rows;
       }
     }

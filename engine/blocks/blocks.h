@@ -21,6 +21,7 @@ struct RowScratch {
   float* narrow;     // [chunk_rows, D]
   int8_t* codes;     // [chunk_rows, codes_stride]
   float* scales;     // [chunk_rows]
+  int32_t* peaks;    // [chunk_rows, 16]
   uint32_t* ids;     // [chunk_rows]
   float* attention;  // attention_scratch_floats(longest, E)
 };
@@ -51,12 +52,17 @@ struct LinearInput {
 // Codes a K-wide row takes in RowScratch::codes.
 size_t codes_stride(size_t k) noexcept;
 
-// Quantises the rows once, for every product that reads them. rows <= chunk_rows.
+// Quantises the rows once, for every product that reads them. rows <= chunk_rows. `peaks` [rows,16]: the greatest
+// magnitudes in each row, where linear_act_rows gathered them.
 LinearInput prepare_input(const kernels::KernelTable& kernels, const Linear& linear, ConstMatrix x, size_t rows,
-                          const RowScratch& scratch) noexcept;
-// out = x W^T + bias for the channels [n_begin, n_end); n_begin is a multiple of 32.
+                          const RowScratch& scratch, const int32_t* peaks = nullptr) noexcept;
+// out = act(x W^T + bias) for the channels [n_begin, n_end); n_begin is a multiple of 32.
 void linear_channels(const kernels::KernelTable& kernels, const Linear& linear, const LinearInput& input, Matrix out,
-                     size_t n_begin, size_t n_end) noexcept;
+                     size_t n_begin, size_t n_end, Act act = Act::none) noexcept;
+// hidden = act(x up^T + bias); out = hidden down^T + bias. The activation and the greatest magnitude of each row, which
+// the second product needs, are taken while a tile of the first lies in the first-level cache. rows <= chunk_rows.
+void linear_act_linear_rows(const kernels::KernelTable& kernels, const Linear& up, Act act, const Linear& down,
+                            ConstMatrix x, size_t rows, Matrix hidden, Matrix out, const RowScratch& scratch) noexcept;
 // prepare_input and all channels.
 void linear_rows(const kernels::KernelTable& kernels, const Linear& linear, ConstMatrix x, size_t rows, Matrix out,
                  const RowScratch& scratch) noexcept;

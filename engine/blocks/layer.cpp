@@ -32,11 +32,8 @@ void ffn(const Config& config, const LayerWeights& layer, const KernelTable& ker
          Matrix out, const RowScratch& scratch) noexcept {
   switch (config.arch.ffn) {
     case Ffn::mlp: {
-      const Matrix hidden{scratch.wide, config.ffn_width};
-      linear_rows(kernels, layer.ffn_up, x, rows, hidden, scratch);
-      kernels.activate(
-          {.x = hidden.data, .rows = rows, .width = config.ffn_width, .stride = hidden.stride, .act = config.arch.act});
-      linear_rows(kernels, layer.ffn_down, hidden, rows, out, scratch);
+      linear_act_linear_rows(kernels, layer.ffn_up, config.arch.act, layer.ffn_down, x, rows,
+                             {scratch.wide, config.ffn_width}, out, scratch);
       break;
     }
   }

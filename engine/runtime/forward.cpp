@@ -48,6 +48,7 @@ RowScratch take_scratch(Arena& arena, const Config& c, const Shape& shape) noexc
   s.narrow = arena.take<float>(chunk_rows * width);
   s.codes = arena.take<int8_t>(chunk_rows * codes_stride(widest));
   s.scales = arena.take<float>(chunk_rows);
+  s.peaks = arena.take<int32_t>(chunk_rows * 16);
   s.ids = arena.take<uint32_t>(chunk_rows);
   s.attention = arena.take<float>(kernels::attention_scratch_floats(shape.longest, c.head_width));
   return s;

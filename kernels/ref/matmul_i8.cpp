@@ -1,3 +1,6 @@
+#include <algorithm>
+#include <bit>
+
 #include "kernels/kernels.h"
 #include "kernels/ref/math_ref.h"
 
@@ -16,7 +19,13 @@ void matmul_i8_scalar(const MatmulI8& op) noexcept {
         sum += op.a[m * op.a_stride + k] * w;
       }
       const float bias = op.bias != nullptr ? op.bias[n] : 0.0f;
-      op.c[m * op.c_stride + n] = std::fma(static_cast<float>(sum) * w_scale[n], op.a_scale[m], bias);
+      float& c = op.c[m * op.c_stride + n];
+      c = std::fma(static_cast<float>(sum) * w_scale[n], op.a_scale[m], bias);
+      activate_scalar({.x = &c, .rows = 1, .width = 1, .stride = 1, .act = op.act});
+      if (op.peak != nullptr) {
+        int32_t& peak = op.peak[m * 16 + n % 16];
+        peak = std::max(peak, std::bit_cast<int32_t>(std::fabs(c)));
+      }
     }
   }
 }

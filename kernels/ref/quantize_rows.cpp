@@ -1,3 +1,4 @@
+#include <bit>
 #include <limits>
 
 #include "kernels/kernels.h"
@@ -14,9 +15,10 @@ void quantize_rows_scalar(const QuantizeRows& op) noexcept {
 
     float max = 0.0f;
     bool finite = true;
-    for (size_t i = 0; i < op.width; ++i) {
-      finite = finite && std::isfinite(x[i]);
-      max = std::fabs(x[i]) > max ? std::fabs(x[i]) : max;
+    for (size_t i = 0; i < (op.peak != nullptr ? 16 : op.width); ++i) {
+      const float value = op.peak != nullptr ? std::bit_cast<float>(op.peak[row * 16 + i]) : x[i];
+      finite = finite && std::isfinite(value);
+      max = std::fabs(value) > max ? std::fabs(value) : max;
     }
     if (!finite || max < quantize_smallest) {
       op.scale[row] = finite ? 0.0f : std::numeric_limits<float>::quiet_NaN();

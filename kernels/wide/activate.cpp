@@ -17,22 +17,7 @@ ONEPASS_INLINE void apply(const Activate& op, Function function) {
 }  // namespace
 
 [[gnu::flatten]] void ONEPASS_NAME(activate)(const Activate& op) noexcept {
-  switch (op.act) {
-    case Act::none:
-      break;
-    case Act::gelu_erf:
-      apply(op, [](F16 x) { return gelu_erf_f32(x); });
-      break;
-    case Act::gelu_tanh:
-      apply(op, [](F16 x) { return gelu_tanh_f32(x); });
-      break;
-    case Act::relu:
-      apply(op, [](F16 x) { return relu_f32(x); });
-      break;
-    case Act::tanh:
-      apply(op, [](F16 x) { return tanh_f32(x); });
-      break;
-  }
+  with_act(op.act, [&](auto function) { apply(op, function); });
 }
 
 }  // namespace onepass::kernels

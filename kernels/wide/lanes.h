@@ -260,6 +260,14 @@ ONEPASS_INLINE I16 greater_parts(I16 a, I16 b, std::index_sequence<i...>) {
   return I16{{xsimd::max(a.part[i], b.part[i])...}};
 }
 ONEPASS_INLINE I16 greater(I16 a, I16 b) { return greater_parts(a, b, std::make_index_sequence<part_count>{}); }
+ONEPASS_INLINE I16 load_bits(const int32_t* p) {
+  I16 bits;
+  for (size_t i = 0; i < part_count; ++i) bits.part[i] = Ints::load_unaligned(p + i * part_width);
+  return bits;
+}
+ONEPASS_INLINE void store_bits(int32_t* p, I16 bits) {
+  for (size_t i = 0; i < part_count; ++i) bits.part[i].store_unaligned(p + i * part_width);
+}
 ONEPASS_INLINE int32_t greatest_lane(I16 a) {
   alignas(64) int32_t lanes[16];
   for (size_t i = 0; i < part_count; ++i) a.part[i].store_aligned(lanes + i * part_width);

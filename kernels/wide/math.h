@@ -1,6 +1,7 @@
 // The functions of kernels/ref/math_ref.h on sixteen lanes: the same operations in the same order, so the same bits.
 #pragma once
 
+#include "kernels/elementwise.h"
 #include "kernels/math_constants.h"
 #include "kernels/wide/lanes.h"
 
@@ -55,6 +56,27 @@ ONEPASS_INLINE F16 tanh_f32(F16 x) {
   const F16 small = fma(s * polynomial(tanh_poly, s), t, t);
   const F16 large = splat(1.0f) - splat(2.0f) / (exp_f32(t + t) + splat(1.0f));
   return with_sign(where_less(t, splat(tanh_split), small, large), x);
+}
+
+// use(f) with the function that `act` names; not called where that is the identity.
+template <class Use>
+ONEPASS_INLINE void with_act(Act act, Use use) {
+  switch (act) {
+    case Act::none:
+      break;
+    case Act::gelu_erf:
+      use([](F16 x) { return gelu_erf_f32(x); });
+      break;
+    case Act::gelu_tanh:
+      use([](F16 x) { return gelu_tanh_f32(x); });
+      break;
+    case Act::relu:
+      use([](F16 x) { return relu_f32(x); });
+      break;
+    case Act::tanh:
+      use([](F16 x) { return tanh_f32(x); });
+      break;
+  }
 }
 
 }  // namespace

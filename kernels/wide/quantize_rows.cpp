@@ -12,8 +12,12 @@ namespace onepass::kernels {
     int8_t* codes = op.codes + row * op.codes_stride;
 
     I16 magnitude = magnitude_bits(splat(0.0f));
-    for (size_t i = 0; i < whole; i += 16) magnitude = greater(magnitude, magnitude_bits(load(x + i)));
-    if (rest != 0) magnitude = greater(magnitude, magnitude_bits(load_first(x + whole, rest)));
+    if (op.peak != nullptr) {
+      magnitude = load_bits(op.peak + row * 16);
+    } else {
+      for (size_t i = 0; i < whole; i += 16) magnitude = greater(magnitude, magnitude_bits(load(x + i)));
+      if (rest != 0) magnitude = greater(magnitude, magnitude_bits(load_first(x + whole, rest)));
+    }
     const int32_t max_bits = greatest_lane(magnitude);
     float max;
     memcpy(&max, &max_bits, sizeof max);

@@ -30,6 +30,28 @@ ONEPASS_INLINE void add_products(Sums (&sum)[rows][2], const int8_t* a, size_t a
   }
 }
 
+// C = fma(float(sum) * w_scale, a_scale, bias).
+template <size_t rows>
+ONEPASS_INLINE void store_tile(const MatmulI8& op, size_t m, const Panel& panel, const Sums (&sum)[rows][2]) {
+  const auto lanes = [](size_t count) { return static_cast<__mmask16>(count < 16 ? (1u << count) - 1u : 0xffffu); };
+  const __mmask16 mask0 = lanes(panel.count), mask1 = lanes(panel.count < 16 ? 0 : panel.count - 16);
+  const __m512 w_scale0 = _mm512_load_ps(panel.scale), w_scale1 = _mm512_load_ps(panel.scale + 16);
+  __m512 bias0 = _mm512_setzero_ps(), bias1 = _mm512_setzero_ps();
+  if (panel.bias != nullptr) {
+    bias0 = _mm512_maskz_loadu_ps(mask0, panel.bias);
+    bias1 = _mm512_maskz_loadu_ps(mask1, panel.bias + 16);
+  }
+#pragma GCC unroll 16
+  for (size_t i = 0; i < rows; ++i) {
+    const __m512 a_scale = _mm512_set1_ps(op.a_scale[m + i]);
+    float* out = op.c + (m + i) * op.c_stride + panel.n;
+    const __m512 x0 = _mm512_mul_ps(_mm512_cvtepi32_ps(as_register(sum[i][0])), w_scale0);
+    const __m512 x1 = _mm512_mul_ps(_mm512_cvtepi32_ps(as_register(sum[i][1])), w_scale1);
+    _mm512_mask_storeu_ps(out, mask0, _mm512_fmadd_ps(x0, a_scale, bias0));
+    _mm512_mask_storeu_ps(out + 16, mask1, _mm512_fmadd_ps(x1, a_scale, bias1));
+  }
+}
+
 // rows x 32 accumulators, `chains` times where few rows would leave the multiplier waiting for its own results.
 // Every loop over them is unrolled: with a variable index anywhere, g++ keeps them all in memory.
 template <size_t rows, size_t chains>
@@ -49,20 +71,18 @@ ONEPASS_INLINE void tile(const MatmulI8& op, size_t m, const Panel& panel, const
     for (; k + 4 * chains <= k_end; k += 4 * chains) {
 #pragma GCC unroll 16
       for (size_t c = 0; c < chains; ++c) {
+        fetch_near(panel.codes + (k + 4 * c) * 32);
         add_products<rows>(sum[c], a + k + 4 * c, op.a_stride, panel.codes + (k + 4 * c) * 32);
       }
     }
   }
-  for (; k < k_end; k += 4) add_products<rows>(sum[0], a + k, op.a_stride, panel.codes + k * 32);
-
-  const auto lanes = [](size_t count) { return static_cast<__mmask16>(count < 16 ? (1u << count) - 1u : 0xffffu); };
-  const __mmask16 mask0 = lanes(panel.count), mask1 = lanes(panel.count < 16 ? 0 : panel.count - 16);
-  const __m512 w_scale0 = _mm512_load_ps(panel.scale), w_scale1 = _mm512_load_ps(panel.scale + 16);
-  __m512 bias0 = _mm512_setzero_ps(), bias1 = _mm512_setzero_ps();
-  if (panel.bias != nullptr) {
-    bias0 = _mm512_maskz_loadu_ps(mask0, panel.bias);
-    bias1 = _mm512_maskz_loadu_ps(mask1, panel.bias + 16);
+  const uint8_t* next = panel.next;
+  for (; k < k_end; k += 4, next += panel.next_step) {
+    fetch_near(panel.codes + k * 32);
+    fetch_far(next);
+    add_products<rows>(sum[0], a + k, op.a_stride, panel.codes + k * 32);
   }
+
 #pragma GCC unroll 16
   for (size_t i = 0; i < rows; ++i) {
 #pragma GCC unroll 16
@@ -70,15 +90,8 @@ ONEPASS_INLINE void tile(const MatmulI8& op, size_t m, const Panel& panel, const
       sum[0][i][0] += sum[c][i][0];
       sum[0][i][1] += sum[c][i][1];
     }
-    const __m512 a_scale = _mm512_set1_ps(op.a_scale[m + i]);
-    float* out = op.c + (m + i) * op.c_stride + panel.n;
-    _mm512_mask_storeu_ps(
-        out, mask0,
-        _mm512_fmadd_ps(_mm512_mul_ps(_mm512_cvtepi32_ps(as_register(sum[0][i][0])), w_scale0), a_scale, bias0));
-    _mm512_mask_storeu_ps(
-        out + 16, mask1,
-        _mm512_fmadd_ps(_mm512_mul_ps(_mm512_cvtepi32_ps(as_register(sum[0][i][1])), w_scale1), a_scale, bias1));
   }
+  store_tile<rows>(op, m, panel, sum[0]);
 }
 
 struct Avx512Vnni {

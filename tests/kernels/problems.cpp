@@ -87,7 +87,8 @@ std::string difference(const Output& actual, const Output& expected) {
 std::vector<Case> Problem<kernels::MatmulI8>::cases() {
   auto cases = combine({1, 2, 3, 4, 5, 6, 7, 11, 12, 13, 25, 27}, {1, 15, 16, 17, 31, 32, 33, 47, 64, 67},
                        {1, 2, 3, 4, 5, 7, 8, 13, 16, 31, 33, 64, 67, 129},
-                       {0, extreme, hostile, no_bias, wide_strides, no_bias | extreme | wide_strides});
+                       {0, extreme, hostile, no_bias, wide_strides, with_act | with_peak, with_act | wide_strides,
+                        with_act | hostile | with_peak, no_bias | extreme | wide_strides | with_peak});
   cases.push_back({97, 33, 20, 0});  // more rows than any block of them
   cases.push_back({200, 40, 12, extreme});
   cases.push_back({3, 17, 4099, extreme});
@@ -102,8 +103,11 @@ Problem<kernels::MatmulI8>::Problem(const Case& c, Flush flush)
       a_scale_(c.a, flush),
       w_(packed_bytes(Layout::i8_n32k4, c.b, c.c), flush, 64),
       bias_(c.b, flush),
-      c_(strided(c.a, c.b, c_stride_), flush) {
+      c_(strided(c.a, c.b, c_stride_), flush),
+      peak_(c.a * 16, flush) {
   Random random(c.a * 1000003 + c.b * 1009 + c.c * 7 + c.variant);
+  // Some lanes have already seen more than this product has.
+  for (int32_t& bits : peak_) bits = random.bits() % 8 == 0 ? std::bit_cast<int32_t>(3.0f) : 0;
   for (int8_t& code : a_) code = 0;
   for (size_t m = 0; m < c.a; ++m) {
     for (size_t k = 0; k < c.c; ++k) {
@@ -137,11 +141,15 @@ kernels::MatmulI8 Problem<kernels::MatmulI8>::args() {
           .n = case_.b,
           .k = case_.c,
           .n_begin = 0,
-          .n_end = case_.b};
+          .n_end = case_.b,
+          .act = has(case_, with_act) ? static_cast<kernels::Act>(1 + (case_.a + case_.b) % (kernels::act_count - 1))
+                                      : kernels::Act::none,
+          .peak = has(case_, with_peak) ? peak_.data() : nullptr};
 }
 
 std::vector<Output> Problem<kernels::MatmulI8>::outputs() const {
-  return {f32_output("C", c_, case_.a, case_.b, c_stride_)};
+  return {f32_output("C", c_, case_.a, case_.b, c_stride_),
+          {"peak", peak_.data(), 1, case_.a * 16, case_.a * 16, sizeof(float), peak_.intact()}};
 }
 
 // matmul_f32
@@ -333,7 +341,7 @@ std::vector<Output> Problem<kernels::Activate>::outputs() const {
 
 std::vector<Case> Problem<kernels::QuantizeRows>::cases() {
   return combine({1, 2, 3, 9}, {1, 2, 3, 4, 5, 15, 16, 17, 31, 32, 33, 67, 384}, {1},
-                 {0, special, hostile, wide_strides, special | wide_strides});
+                 {0, special, hostile, wide_strides, with_peak, special | with_peak, special | wide_strides});
 }
 
 Problem<kernels::QuantizeRows>::Problem(const Case& c, Flush flush)
@@ -342,7 +350,8 @@ Problem<kernels::QuantizeRows>::Problem(const Case& c, Flush flush)
       codes_stride_(round_up(c.b, 4) + (has(c, wide_strides) ? 8 : 0)),
       x_(strided(c.a, c.b, x_stride_), flush),
       codes_(strided(c.a, round_up(c.b, 4), codes_stride_), flush),
-      scale_(c.a, flush) {
+      scale_(c.a, flush),
+      peak_(c.a * 16, flush) {
   Random random(c.a * 1000003 + c.b * 1009 + c.variant);
   fill_uniform(x_, random);
   if (has(c, hostile)) fill_any(x_, random);
@@ -380,6 +389,13 @@ Problem<kernels::QuantizeRows>::Problem(const Case& c, Flush flush)
       }
     }
   }
+  for (int32_t& bits : peak_) bits = 0;
+  for (size_t row = 0; row < c.a; ++row) {
+    for (size_t i = 0; i < c.b; ++i) {
+      int32_t& bits = peak_[row * 16 + i % 16];
+      bits = std::max(bits, std::bit_cast<int32_t>(std::fabs(x_[row * x_stride_ + i])));
+    }
+  }
   for (int8_t& code : codes_) code = kPoisonCode;
   poison(scale_);
 }
@@ -391,7 +407,8 @@ kernels::QuantizeRows Problem<kernels::QuantizeRows>::args() {
           .codes_stride = codes_stride_,
           .scale = scale_.data(),
           .rows = case_.a,
-          .width = case_.b};
+          .width = case_.b,
+          .peak = has(case_, with_peak) ? peak_.data() : nullptr};
 }
 
 std::vector<Output> Problem<kernels::QuantizeRows>::outputs() const {

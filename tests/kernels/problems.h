@@ -43,7 +43,7 @@ template <>
 class Problem<kernels::MatmulI8> {
  public:
   static std::vector<Case> cases();  // M, N, K
-  enum : unsigned { no_bias = 1, extreme = 2, hostile = 4, wide_strides = 8 };
+  enum : unsigned { no_bias = 1, extreme = 2, hostile = 4, wide_strides = 8, with_act = 16, with_peak = 32 };
   Problem(const Case& c, Flush flush);
   kernels::MatmulI8 args();
   std::vector<Output> outputs() const;
@@ -56,6 +56,7 @@ class Problem<kernels::MatmulI8> {
   Guarded<uint8_t> w_;
   Guarded<float> bias_;
   Guarded<float> c_;
+  Guarded<int32_t> peak_;
 };
 
 template <>
@@ -127,7 +128,7 @@ template <>
 class Problem<kernels::QuantizeRows> {
  public:
   static std::vector<Case> cases();  // rows, width
-  enum : unsigned { special = 1, hostile = 2, wide_strides = 4 };
+  enum : unsigned { special = 1, hostile = 2, wide_strides = 4, with_peak = 8 };
   Problem(const Case& c, Flush flush);
   kernels::QuantizeRows args();
   std::vector<Output> outputs() const;
@@ -138,6 +139,7 @@ class Problem<kernels::QuantizeRows> {
   Guarded<float> x_;
   Guarded<int8_t> codes_;
   Guarded<float> scale_;
+  Guarded<int32_t> peak_;
 };
 
 template <>
