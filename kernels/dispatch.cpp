@@ -16,8 +16,8 @@ namespace {
 constexpr unsigned index_of(Isa isa) { return static_cast<unsigned>(isa); }
 constexpr unsigned bit(Isa isa) { return 1u << index_of(isa); }
 
-constexpr const char* names[isa_count] = {"scalar",     "avx2", "avxvnni", "avx512",
-                                          "avx512vnni", "neon", "dotprod", "i8mm"};
+constexpr const char* names[isa_count] = {"scalar", "avx2", "avxvnni", "avx512", "avx512vnni",
+                                          "amx",    "neon", "dotprod", "i8mm"};
 
 // The level that a level stands on.
 constexpr Isa below(Isa isa) {
@@ -27,6 +27,8 @@ constexpr Isa below(Isa isa) {
       return Isa::avx2;
     case Isa::avx512vnni:
       return Isa::avx512;
+    case Isa::amx:
+      return Isa::avx512vnni;
     case Isa::dotprod:
       return Isa::neon;
     case Isa::i8mm:
@@ -63,12 +65,27 @@ constexpr KernelTable table_of(Isa isa) {
 }
 
 constexpr KernelTable tables[isa_count] = {
-    table_of(Isa::scalar),     table_of(Isa::avx2), table_of(Isa::avxvnni), table_of(Isa::avx512),
-    table_of(Isa::avx512vnni), table_of(Isa::neon), table_of(Isa::dotprod), table_of(Isa::i8mm),
+    table_of(Isa::scalar), table_of(Isa::avx2),       table_of(Isa::avxvnni),
+    table_of(Isa::avx512), table_of(Isa::avx512vnni), table_of(Isa::amx),
+    table_of(Isa::neon),   table_of(Isa::dotprod),    table_of(Isa::i8mm),
 };
 
 // One bit per level of this build that the processor has and whose registers the operating system saves.
 #if defined(__x86_64__) || defined(_M_X64)
+
+// Linux keeps the tile registers of those processes only that have asked for them once, and refuses where an
+// alternative signal stack is too small to hold them. In assembly, so that the archive asks for no general way into
+// the kernel.
+bool tiles_permitted() {
+#if defined(__linux__) && defined(__x86_64__) && !defined(__ILP32__)
+  constexpr long arch_prctl = 158, request_permission = 0x1023, tile_data = 18;  // ARCH_REQ_XCOMP_PERM, XTILEDATA
+  long result = arch_prctl;
+  __asm__ volatile("syscall" : "+a"(result) : "D"(request_permission), "S"(tile_data) : "rcx", "r11", "memory");
+  return result == 0;
+#else
+  return false;
+#endif
+}
 
 unsigned available_levels() {
   unsigned levels = bit(Isa::scalar);
@@ -84,7 +101,7 @@ unsigned available_levels() {
   if ((xcr0 & ymm_state) != ymm_state) return levels;
 
   if (!__get_cpuid_count(7, 0, &eax, &ebx, &ecx, &edx)) return levels;
-  const unsigned max_subleaf = eax, features_b = ebx, features_c = ecx;
+  const unsigned max_subleaf = eax, features_b = ebx, features_c = ecx, features_d = edx;
   constexpr unsigned avx2 = 1u << 5;
   if ((features_b & avx2) == 0) return levels;
   levels |= bit(Isa::avx2);
@@ -98,7 +115,11 @@ unsigned available_levels() {
   if ((xcr0 & zmm_state) != zmm_state || (features_b & avx512) != avx512) return levels;
   levels |= bit(Isa::avx512);
   constexpr unsigned avx512vnni = 1u << 11;
-  if ((features_c & avx512vnni) != 0) levels |= bit(Isa::avx512vnni);
+  if ((features_c & avx512vnni) == 0) return levels;
+  levels |= bit(Isa::avx512vnni);
+
+  constexpr unsigned tile_state = 3u << 17, amx = 1u << 24 | 1u << 25;  // TILECFG, TILEDATA; AMX-TILE, AMX-INT8
+  if ((xcr0 & tile_state) == tile_state && (features_d & amx) == amx && tiles_permitted()) levels |= bit(Isa::amx);
   return levels;
 }
 

@@ -15,8 +15,9 @@ namespace onepass::kernels {
 //   avxvnni     avx2 + AVX-VNNI                  dotprod  neon + SDOT
 //   avx512      avx2 + AVX-512 F, BW, DQ, VL     i8mm     dotprod + SMMLA
 //   avx512vnni  avx512 + AVX-512 VNNI
-enum class Isa : uint8_t { scalar = 0, avx2, avxvnni, avx512, avx512vnni, neon, dotprod, i8mm };
-constexpr unsigned isa_count = 8;
+//   amx         avx512vnni + AMX tiles of int8
+enum class Isa : uint8_t { scalar = 0, avx2, avxvnni, avx512, avx512vnni, amx, neon, dotprod, i8mm };
+constexpr unsigned isa_count = 9;
 
 struct KernelTable {
   Isa isa = Isa::scalar;

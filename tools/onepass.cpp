@@ -16,7 +16,7 @@ void add_session_flags(CLI::App& app, SessionFlags& flags) {
   app.add_option("--threads", flags.threads, "Threads of a pass")->check(CLI::Range(1, 1024))->capture_default_str();
   app.add_option(
       "--isa", flags.isa,
-      "Instruction-set level: scalar avx2 avxvnni avx512 avx512vnni neon dotprod i8mm (default: the best that "
+      "Instruction-set level: scalar avx2 avxvnni avx512 avx512vnni amx neon dotprod i8mm (default: the best that "
       "the machine has)");
   app.add_flag("--copy", flags.copy, "Read the model into memory instead of mapping it");
   app.add_flag("--skip-verify", flags.skip_verify, "Open without checking hashes");

@@ -118,6 +118,26 @@ __attribute__((target("avx512f,avx512vnni"))) void loop_avx512vnni_int8() {
 #undef X
   }
 }
+
+// Six sums over two operands fill the tile registers; each instruction is 16 x 16 x 64 multiplications and additions.
+__attribute__((target("amx-tile,amx-int8"))) void loop_amx_int8() {
+  alignas(64) struct {
+    uint8_t palette = 1, reserved[15] = {};
+    uint16_t row_bytes[16] = {64, 64, 64, 64, 64, 64, 64, 64};
+    uint8_t rows[16] = {16, 16, 16, 16, 16, 16, 16, 16};
+  } config;
+  asm volatile("" ::: "memory");  // g++ 12 believes that the next line reads eight bytes of the configuration
+  _tile_loadconfig(&config);
+  for (size_t r = 0; r < kRounds; ++r) {
+    _tile_dpbsud(0, 6, 7);
+    _tile_dpbsud(1, 6, 7);
+    _tile_dpbsud(2, 6, 7);
+    _tile_dpbsud(3, 6, 7);
+    _tile_dpbsud(4, 6, 7);
+    _tile_dpbsud(5, 6, 7);
+  }
+  _tile_release();
+}
 #undef ONEPASS_TWELVE
 
 double run(void (*loop)(), double operations_an_instruction) {
@@ -140,6 +160,8 @@ double peak_gops(Isa isa, Arithmetic arithmetic) {
       return int8 ? run(loop_avx512_int8, 128) : run(loop_avx512_f32, 32);
     case Isa::avx512vnni:
       return int8 ? run(loop_avx512vnni_int8, 128) : run(loop_avx512_f32, 32);
+    case Isa::amx:
+      return int8 ? run(loop_amx_int8, 16 * 16 * 64 * 2 / 2.0) : run(loop_avx512_f32, 32);
     default:
       break;
   }

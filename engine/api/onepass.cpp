@@ -120,7 +120,7 @@ bool parse_isa(const char* name, onepass::kernels::Isa* isa, onepass_error* erro
   *isa = onepass::kernels::best_isa();
   if (name == nullptr || onepass::kernels::isa_from_name(name, isa)) return true;
   *status = report(make_error(Code::invalid_argument, Error::no_offset, name,
-                              "no such level; levels are scalar avx2 avxvnni avx512 avx512vnni neon dotprod i8mm"),
+                              "no such level; levels are scalar avx2 avxvnni avx512 avx512vnni amx neon dotprod i8mm"),
                    error);
   return false;
 }

@@ -11,7 +11,7 @@ namespace onepass::kernels {
 namespace {
 
 TEST(Dispatch, NamesAreThoseOfTheCommandLine) {
-  const char* const names[] = {"scalar", "avx2", "avxvnni", "avx512", "avx512vnni", "neon", "dotprod", "i8mm"};
+  const char* const names[] = {"scalar", "avx2", "avxvnni", "avx512", "avx512vnni", "amx", "neon", "dotprod", "i8mm"};
   for (unsigned i = 0; i < isa_count; ++i) {
     EXPECT_STREQ(isa_name(static_cast<Isa>(i)), names[i]);
     Isa isa = Isa::scalar;

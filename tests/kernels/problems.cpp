@@ -89,6 +89,10 @@ std::vector<Case> Problem<kernels::MatmulI8>::cases() {
                        {1, 2, 3, 4, 5, 7, 8, 13, 16, 31, 33, 64, 67, 129},
                        {0, extreme, hostile, no_bias, wide_strides, with_act | with_peak, with_act | wide_strides,
                         with_act | hostile | with_peak, no_bias | extreme | wide_strides | with_peak});
+  // Whole tiles of 64 inputs, every height of a tile of 16 rows, and tiles that overlap.
+  for (const size_t m : {3u, 4u, 15u, 16u, 17u, 18u, 31u, 32u, 33u, 47u, 48u, 49u, 65u, 97u, 129u}) {
+    cases.push_back({m, 33 + m, 64 * (1 + m % 3), m % 2 == 0 ? extreme : with_act | with_peak});
+  }
   cases.push_back({97, 33, 20, 0});  // more rows than any block of them
   cases.push_back({200, 40, 12, extreme});
   cases.push_back({3, 17, 4099, extreme});

@@ -56,7 +56,8 @@ uint32_t onepass_abi_version(void);
 const char* onepass_version(void); /* "0.1.0" */
 const char* onepass_status_name(onepass_status status);
 
-/* Instruction-set levels: "scalar", "avx2", "avxvnni", "avx512", "avx512vnni", "neon", "dotprod", "i8mm". */
+/* Instruction-set levels: "scalar", "avx2", "avxvnni", "avx512", "avx512vnni", "amx", "neon", "dotprod",
+   "i8mm". */
 const char* onepass_best_isa(void);
 int onepass_isa_available(const char* isa);
 
