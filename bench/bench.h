@@ -11,14 +11,19 @@ struct ModelOptions {
   std::string model, shape, weights = "int8", isa, plot;
   std::vector<uint32_t> tokens = {16, 32, 64, 128, 256, 512};
   std::vector<unsigned> threads = {1, 2};
+  double seconds = 0.5;
   bool json = false;
+  bool batch = false;
 };
 void run_model(const ModelOptions& options);
 
 struct KernelsOptions {
-  std::vector<std::string> ops = {"matmul_int8", "matmul_f32", "attention_f32", "add_norm", "gelu", "quantize_rows"};
+  std::vector<std::string> ops;
   std::vector<std::string> shapes;
-  std::string isa;
+  std::vector<std::string> caches = {"warm", "l2", "l3"};
+  std::vector<unsigned> threads = {1};
+  std::string isa, plot;
+  double seconds = 0.1;
   bool json = false;
   bool baselines = false;
 };

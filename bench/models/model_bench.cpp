@@ -1,18 +1,27 @@
-// onepass-bench model: latency of a pass, load time, memory.
-#include <sys/resource.h>
+// onepass-bench model: latency of a pass, load time, memory, energy.
+#include <sys/wait.h>
+#include <unistd.h>
 
+#include <algorithm>
 #include <cmath>
 #include <cstdio>
-#include <fstream>
-#include <memory>
+#include <filesystem>
+#include <nlohmann/json.hpp>
+#include <numeric>
 #include <stdexcept>
 #include <string>
 #include <vector>
 
 #include "bench/bench.h"
 #include "bench/models/synthetic.h"
+#include "bench/models/work.h"
+#include "bench/support/interleave.h"
+#include "bench/support/machine.h"
 #include "bench/support/peak.h"
-#include "bench/support/timing.h"
+#include "bench/support/plot.h"
+#include "bench/support/progress.h"
+#include "bench/support/statistics.h"
+#include "bench/support/team.h"
 #include "engine/runtime/model.h"
 #include "engine/runtime/session.h"
 
@@ -20,12 +29,8 @@ namespace onepass::bench {
 
 namespace {
 
-struct Row {
-  size_t tokens;
-  unsigned threads;
-  Timing timing;
-  double gops;
-};
+namespace fs = std::filesystem;
+using Json = nlohmann::ordered_json;
 
 template <class T>
 T take(Result<T> result) {
@@ -33,154 +38,266 @@ T take(Result<T> result) {
   return std::move(result).value();
 }
 
-// Multiplications and additions of a pass over one text, as it is computed here: the last layer of a model that pools
-// its first token computes queries, output and feed-forward for that token alone.
-double operations(const Config& c, size_t tokens, size_t classes) {
-  const auto d = static_cast<double>(c.width), f = static_cast<double>(c.ffn_width), t = static_cast<double>(tokens);
-  const double he = static_cast<double>(c.heads) * c.head_width, kv = 2.0 * c.kv_heads * c.head_width;
-  double total = 0;
-  for (uint32_t l = 0; l < c.layers; ++l) {
-    const bool one = l + 1 == c.layers && c.arch.pool == Pool::first_token;
-    const double rows = one ? 1 : t;
-    total += 2 * (rows * d * he + t * d * kv);  // Q; K and V
-    total += 4 * rows * t * he;                 // scores and values
-    total += 2 * rows * (he * d + 2 * d * f);   // output, feed-forward
+double mb(size_t bytes) { return static_cast<double>(bytes) / 1e6; }
+
+// A file of random weights that is gone when the run ends.
+class TemporaryModel {
+ public:
+  TemporaryModel(const std::string& shape, const std::string& weights) {
+    path_ = (fs::temp_directory_path() / ("onepass-bench-" + std::to_string(getpid()) + ".onepass")).string();
+    const Status status = write_model(take(synthetic_model(shape, weights)), path_);
+    if (!status.ok()) throw std::runtime_error(std::string(status.error().where) + ": " + status.error().message);
   }
-  return total + 2 * d * (c.arch.pooler != 0 ? d : 0) + 2 * d * static_cast<double>(classes);
-}
-
-bool has_int8_products(const Model& model) { return model.weights().layers[0].qkv.layout == kernels::Layout::i8_n32k4; }
-
-// VmHWM in MB; the mapped pages that were touched are part of it.
-double peak_rss_mb() {
-  rusage usage{};
-  getrusage(RUSAGE_SELF, &usage);
-  return static_cast<double>(usage.ru_maxrss) / 1024;
-}
-
-Model open_model(const ModelOptions& o, const std::string& path) {
-  if (!path.empty()) return take(Model::open(path.c_str(), {}));
-  const auto weights = o.weights == "f32"   ? convert::WeightType::f32
-                       : o.weights == "f16" ? convert::WeightType::f16
-                                            : convert::WeightType::int8;
-  const ModelContent content = take(synthetic_model(o.shape, weights));
-  const std::vector<uint8_t> bytes = take(serialize_model(content));
-  return take(Model::from_memory(bytes, {.mode = LoadMode::copy}));
-}
-
-double load_ms(const std::string& path, LoadMode mode, bool verify) {
-  if (path.empty()) return 0;
-  return 1e3 * measure([&] { take(Model::open(path.c_str(), {.mode = mode, .verify = verify})); }, 0.3, 5).median;
-}
-
-// Median latency over tokens, one line a thread count, as an SVG.
-void write_plot(const std::string& path, const std::string& title, const std::vector<Row>& rows) {
-  double most_ms = 0;
-  size_t most_tokens = 0;
-  for (const Row& r : rows) {
-    most_ms = std::max(most_ms, r.timing.p90 * 1e3);
-    most_tokens = std::max(most_tokens, r.tokens);
+  ~TemporaryModel() {
+    std::error_code error;
+    fs::remove(path_, error);
   }
-  constexpr double kWidth = 560, kHeight = 320, kLeft = 60, kTop = 40;
-  const auto x = [&](size_t tokens) {
-    return kLeft + kWidth * static_cast<double>(tokens) / static_cast<double>(most_tokens);
-  };
-  const auto y = [&](double seconds) { return kTop + kHeight * (1 - seconds * 1e3 / most_ms); };
-  std::ofstream svg(path);
-  svg << "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"660\" height=\"420\" font-family=\"sans-serif\" "
-         "font-size=\"12\">\n"
-      << "<rect width=\"660\" height=\"420\" fill=\"white\"/>\n<text x=\"60\" y=\"22\" font-size=\"14\">" << title
-      << "</text>\n";
-  for (int i = 0; i <= 4; ++i) {
-    const double ms = most_ms * i / 4;
-    svg << "<line x1=\"60\" x2=\"620\" y1=\"" << y(ms / 1e3) << "\" y2=\"" << y(ms / 1e3)
-        << "\" stroke=\"#ddd\"/>\n<text x=\"54\" y=\"" << y(ms / 1e3) + 4 << "\" text-anchor=\"end\">"
-        << std::round(ms * 100) / 100 << "</text>\n";
-  }
-  svg << "<text x=\"340\" y=\"400\" text-anchor=\"middle\">tokens</text>\n<text x=\"54\" y=\"28\" "
-         "text-anchor=\"end\">ms</text>\n";
-  static constexpr const char* kColours[] = {"#1f6feb", "#d1242f", "#1a7f37", "#8250df"};
-  size_t series = 0;
-  for (size_t begin = 0; begin < rows.size();) {
-    size_t end = begin;
-    std::string points;
-    for (; end < rows.size() && rows[end].threads == rows[begin].threads; ++end) {
-      points += std::to_string(x(rows[end].tokens)) + "," + std::to_string(y(rows[end].timing.median)) + " ";
-      svg << "<text x=\"" << x(rows[end].tokens) << "\" y=\"378\" text-anchor=\"middle\">" << rows[end].tokens
-          << "</text>\n";
+  TemporaryModel(const TemporaryModel&) = delete;
+  TemporaryModel& operator=(const TemporaryModel&) = delete;
+  const std::string& path() const { return path_; }
+
+ private:
+  std::string path_;
+};
+
+// The type of the products' weights.
+std::string weights_of(const Model& model) {
+  const std::string layout = kernels::layout_name(model.weights().layers[0].qkv.layout);
+  return layout.starts_with("i8") ? "int8" : layout.starts_with("i4") ? "int4" : layout.substr(0, layout.find('_'));
+}
+
+struct Texts {
+  std::string name;
+  std::vector<uint32_t> starts;  // of each, and the end
+  std::vector<uint32_t> ids;
+};
+
+Texts make_texts(const std::string& name, const std::vector<uint32_t>& lengths, uint32_t vocab) {
+  Texts texts{name, {0}, {}};
+  for (const uint32_t length : lengths) texts.starts.push_back(texts.starts.back() + length);
+  for (uint32_t t = 0; t < texts.starts.back(); ++t) texts.ids.push_back((t * 7919 + 1000) % vocab);
+  return texts;
+}
+
+// 32 lines as people type them in a chat, template tokens included: 6 to 43 tokens, 512 in all.
+const std::vector<uint32_t> kChatLines = {9, 14, 6,  22, 11, 17, 31, 8,  13, 19, 7, 43, 10, 16, 12, 25,
+                                          6, 15, 20, 9,  28, 11, 8,  18, 14, 35, 7, 12, 21, 10, 24, 11};
+
+struct Row {
+  size_t texts, tokens;
+  unsigned threads;
+  Summary time;
+  double gops, peak_gops, percent;
+  double energy_mj;  // 0: not measured
+};
+
+double run_once(Session& session, const Texts& texts, std::vector<float>& logits) {
+  const Status status = session.run_ids(texts.ids, texts.starts, logits);
+  if (!status.ok()) throw std::runtime_error(std::string(status.error().where) + ": " + status.error().message);
+  return logits[0];
+}
+
+Session make_session(const Model& model, kernels::Isa isa, unsigned threads) {
+  return take(Session::create(model, {.isa = isa, .executor = threads > 1 ? openmp_executor(threads) : Executor{}}));
+}
+
+// The memory of a fresh process that opens the file, mapped and with hashes skipped, and runs one text.
+struct PassMemory {
+  size_t peak = 0;   // of the process
+  size_t added = 0;  // above what it had before it opened the model
+};
+PassMemory pass_memory(const std::string& path, kernels::Isa isa, uint32_t tokens) {
+  int ends[2];
+  if (pipe(ends) != 0) return {};
+  std::fflush(nullptr);
+  const pid_t child = fork();
+  if (child == 0) {
+    PassMemory memory;
+    try {
+      const size_t before = memory_of("/proc/self/status").resident;
+      const Model model = take(Model::open(path.c_str(), {.mode = LoadMode::map, .verify = false}));
+      Session session = make_session(model, isa, 1);
+      std::vector<float> logits(model.total_classes());
+      run_once(session, make_texts("", {tokens}, model.config().vocab), logits);
+      memory.peak = memory_of("/proc/self/status").peak;
+      memory.added = memory.peak - std::min(before, memory.peak);
+    } catch (const std::exception&) {
+      memory = {};
     }
-    const char* colour = kColours[series % 4];
-    svg << "<polyline fill=\"none\" stroke-width=\"2\" stroke=\"" << colour << "\" points=\"" << points
-        << "\"/>\n<text x=\"80\" y=\"" << 60 + 16 * series << "\" fill=\"" << colour << "\">" << rows[begin].threads
-        << " thread" << (rows[begin].threads == 1 ? "" : "s") << "</text>\n";
-    ++series;
-    begin = end;
+    const bool written = write(ends[1], &memory, sizeof memory) == sizeof memory;
+    _exit(written ? 0 : 1);
   }
-  svg << "</svg>\n";
-  if (!svg) throw std::runtime_error(path + ": cannot write the plot");
+  close(ends[1]);
+  PassMemory memory;
+  if (child < 0 || read(ends[0], &memory, sizeof memory) != sizeof memory) memory = {};
+  close(ends[0]);
+  if (child > 0) waitpid(child, nullptr, 0);
+  return memory;
+}
+
+struct LoadTimes {
+  double mapped_ms, copied_ms, verified_ms;
+};
+LoadTimes load_times(const std::string& path) {
+  const auto open = [&](LoadMode mode, bool verify) {
+    return [&path, mode, verify] { take(Model::open(path.c_str(), {.mode = mode, .verify = verify})); };
+  };
+  const std::vector<Contestant> ways = {{"mapped", open(LoadMode::map, false)},
+                                        {"copied", open(LoadMode::copy, false)},
+                                        {"verified", open(LoadMode::map, true)}};
+  const auto seconds = interleave(ways, {.seconds_each = 0.2, .least_rounds = 5});
+  return {1e3 * quantile(seconds[0], 0.5), 1e3 * quantile(seconds[1], 0.5), 1e3 * quantile(seconds[2], 0.5)};
+}
+
+// Millijoules of one call, from at least a quarter of a second of them: the counter steps every millisecond.
+double energy_of(const EnergyCounter& counter, const std::function<void()>& call, double seconds) {
+  const auto calls = static_cast<size_t>(0.25 / seconds) + 1;
+  const EnergyCounter::Reading before = counter.read();
+  for (size_t i = 0; i < calls; ++i) call();
+  return counter.between(before, counter.read()) / 1e3 / static_cast<double>(calls);
+}
+
+std::string plot_of(const std::string& title, const std::vector<Row>& rows) {
+  Plot plot("One pass: " + title, "tokens", "ms");
+  std::vector<unsigned> threads;
+  for (const Row& r : rows) {
+    if (std::find(threads.begin(), threads.end(), r.threads) == threads.end()) threads.push_back(r.threads);
+  }
+  for (size_t i = 0; i < threads.size(); ++i) {
+    std::vector<Plot::Point> points;
+    for (const Row& r : rows) {
+      if (r.threads != threads[i] || r.texts != 1) continue;
+      char note[80];
+      std::snprintf(note, sizeof note, "%zu tokens: %.3g ms", r.tokens, r.time.median * 1e3);
+      points.push_back({static_cast<double>(r.tokens), r.time.median * 1e3, note});
+    }
+    plot.add(std::to_string(threads[i]) + (threads[i] == 1 ? " thread" : " threads"), Plot::Style::line_and_points,
+             points, static_cast<int>(i), static_cast<int>(i));
+  }
+  return plot.svg();
 }
 
 }  // namespace
 
 void run_model(const ModelOptions& o) {
-  const std::string name = o.model.empty() ? o.shape : o.model;
   kernels::Isa isa = kernels::best_isa();
   if (!o.isa.empty() && !kernels::isa_from_name(o.isa.c_str(), &isa))
     throw std::runtime_error(o.isa + ": no such level");
-  // Load times first: before the pages of this very file have been touched by a pass.
-  const double verified_ms = load_ms(o.model, LoadMode::map, true);
-  const double mapped_ms = load_ms(o.model, LoadMode::map, false);
-  const double copied_ms = load_ms(o.model, LoadMode::copy, false);
-  const Model model = open_model(o, o.model);
-  const bool int8 = has_int8_products(model);
-  const double peak = peak_gops(isa, int8 ? Arithmetic::int8 : Arithmetic::f32);
-  const double file_mb = static_cast<double>(model.file().file_size()) / 1e6;
-  if (!o.json) {
-    std::printf("%s, %s, file %.1f MB", name.c_str(), kernels::isa_name(isa), file_mb);
-    if (!o.model.empty())
-      std::printf(", load %.2f ms mapped, %.2f ms copied, %.2f ms mapped with hashes", mapped_ms, copied_ms,
-                  verified_ms);
-    std::printf(", peak %.0f GOPS a thread\n%8s %8s %10s %10s %10s %12s %8s %6s\n", peak, "tokens", "threads",
-                "median ms", "min ms", "p90 ms", "tokens/s", "GOPS", "% peak");
+  if (!kernels::isa_available(isa)) throw std::runtime_error(o.isa + ": this machine does not have this level");
+  std::unique_ptr<TemporaryModel> temporary;
+  if (o.model.empty()) temporary = std::make_unique<TemporaryModel>(o.shape, o.weights);
+  const std::string path = temporary ? temporary->path() : o.model;
+
+  // Before a pass has touched the pages of this very file.
+  const Model model = take(Model::open(path.c_str(), {}));
+  std::vector<uint32_t> lengths;
+  for (const uint32_t tokens : o.tokens) {
+    if (tokens <= model.config().max_tokens) lengths.push_back(tokens);
   }
+  if (lengths.empty()) {
+    throw std::runtime_error("--tokens: this model reads " + std::to_string(model.config().max_tokens) +
+                             " tokens at most");
+  }
+  const PassMemory memory = pass_memory(path, isa, *std::max_element(lengths.begin(), lengths.end()));
+  const LoadTimes load = load_times(path);
+
+  const uint32_t vocab = model.config().vocab;
+  std::vector<Texts> all;
+  for (const uint32_t tokens : lengths) all.push_back(make_texts(std::to_string(tokens) + " tokens", {tokens}, vocab));
+  const uint32_t chat_tokens = std::accumulate(kChatLines.begin(), kChatLines.end(), 0u);
+  if (o.batch) {
+    all.push_back(make_texts("32 chat lines", kChatLines, vocab));
+    if (chat_tokens <= model.config().max_tokens &&
+        std::find(lengths.begin(), lengths.end(), chat_tokens) == lengths.end())
+      all.push_back(make_texts(std::to_string(chat_tokens) + " tokens", {chat_tokens}, vocab));
+  }
+
+  const std::string weights = weights_of(model);
+  const bool integer = weights.starts_with("int");
+  const PeakLoop loop = peak_loop(isa, integer ? Arithmetic::int8 : Arithmetic::f32);
+  const double file_mb = mb(model.file().file_size()), round_trip = round_trip_ns();
+  const EnergyCounter energy;
+  const std::string name = o.model.empty() ? o.shape : o.model;
+  if (!o.json) {
+    std::printf("%s, %s, %s, file %.1f MB\n", name.c_str(), weights.c_str(), kernels::isa_name(isa), file_mb);
+    std::printf("load %.2f ms mapped, %.2f ms copied, %.2f ms mapped with hashes\n", load.mapped_ms, load.copied_ms,
+                load.verified_ms);
+    std::printf(
+        "peak memory of a process that opens it, mapped, and runs %u tokens: %.1f MB, %.1f MB of it after the "
+        "open began\n",
+        *std::max_element(lengths.begin(), lengths.end()), mb(memory.peak), mb(memory.added));
+    std::printf("round trip between two cores %.0f ns%s\n", round_trip,
+                energy.readable() ? "" : "; no energy counter can be read here");
+    std::printf("%-14s %7s %10s %10s %10s %7s %10s %8s %8s %6s%s\n", "text", "threads", "median ms", "min ms", "p90 ms",
+                "spread", "tokens/s", "GOPS", "peak", "%", energy.readable() ? "      mJ" : "");
+  }
+
   std::vector<Row> rows;
+  Progress progress(all.size() * o.threads.size());
   for (const unsigned threads : o.threads) {
-    Session session =
-        take(Session::create(model, {.isa = isa, .executor = threads > 1 ? openmp_executor(threads) : Executor{}}));
-    for (const uint32_t tokens : o.tokens) {
-      if (tokens > model.config().max_tokens) continue;
-      std::vector<uint32_t> ids(tokens);
-      for (uint32_t t = 0; t < tokens; ++t) ids[t] = (t * 7919 + 1000) % model.config().vocab;
-      const uint32_t starts[] = {0, tokens};
-      std::vector<float> logits(model.total_classes());
-      const Timing timing = measure([&] {
-        const Status status = session.run_ids(ids, starts, logits);
-        if (!status.ok()) throw std::runtime_error(status.error().message);
-      });
-      const double gops = operations(model.config(), tokens, model.total_classes()) / timing.median / 1e9;
-      rows.push_back({tokens, threads, timing, gops});
-      const double percent = peak > 0 ? 100 * gops / (peak * threads) : 0;
-      if (o.json) {
-        std::printf(
-            "{\"runtime\":\"onepass\",\"model\":\"%s\",\"weights\":\"%s\",\"isa\":\"%s\",\"tokens\":%u,\"threads\":%u,"
-            "\"median_ms\":%.4f,"
-            "\"p90_ms\":%.4f,\"min_ms\":%.4f,\"tokens_per_s\":%.1f,\"gops\":%.1f,\"peak_gops\":%.1f,\"percent_of_"
-            "peak\":%.1f,"
-            "\"load_ms\":%.3f,\"peak_rss_mb\":%.1f,\"file_mb\":%.2f}\n",
-            name.c_str(),
-            int8              ? "int8"
-            : o.model.empty() ? o.weights.c_str()
-                              : "float",
-            kernels::isa_name(isa), tokens, threads, timing.median * 1e3, timing.p90 * 1e3, timing.min * 1e3,
-            tokens / timing.median, gops, peak * threads, percent, mapped_ms, peak_rss_mb(), file_mb);
-      } else {
-        std::printf("%8u %8u %10.3f %10.3f %10.3f %12.0f %8.1f %6.1f\n", tokens, threads, timing.median * 1e3,
-                    timing.min * 1e3, timing.p90 * 1e3, tokens / timing.median, gops, percent);
+    Session session = make_session(model, isa, threads);
+    for (const Texts& texts : all) {
+      progress.step(texts.name + ", " + std::to_string(threads) + (threads == 1 ? " thread" : " threads"));
+      const size_t count = texts.starts.size() - 1, tokens = texts.ids.size();
+      std::vector<float> logits(count * model.total_classes());
+      const std::function<void()> pass = [&] { run_once(session, texts, logits); };
+      std::vector<Contestant> contestants = {{"pass", pass}};
+      // One thread's peak, times the threads: two loops side by side would need threads of their own, which the
+      // session's would have to share their cores with.
+      if (loop.run != nullptr) contestants.push_back({"peak", loop.run});
+      const auto seconds = interleave(contestants, {.seconds_each = o.seconds});
+      double operations = 0;
+      for (size_t b = 0; b < count; ++b)
+        operations += pass_operations(model.config(), texts.starts[b + 1] - texts.starts[b], model.total_classes());
+      Row row{count, tokens, threads, summarize(seconds[0]), 0, 0, 0, 0};
+      row.gops = operations / row.time.median / 1e9;
+      if (loop.run != nullptr) {
+        const double peak_operations = loop.operations * threads;
+        row.peak_gops = peak_operations / quantile(seconds[1], 0.5) / 1e9;
+        row.percent = 100 * median_ratio(seconds[1], seconds[0]) * operations / peak_operations;
       }
+      if (energy.readable()) row.energy_mj = energy_of(energy, pass, row.time.median);
+      rows.push_back(row);
+      progress.clear();
+      if (o.json) {
+        Json out = {{"runtime", "onepass"},
+                    {"model", name},
+                    {"weights", weights},
+                    {"isa", kernels::isa_name(isa)},
+                    {"batch", count},
+                    {"tokens", tokens},
+                    {"threads", threads},
+                    {"median_ms", rounded(row.time.median * 1e3, 4)},
+                    {"p10_ms", rounded(row.time.p10 * 1e3, 4)},
+                    {"p90_ms", rounded(row.time.p90 * 1e3, 4)},
+                    {"min_ms", rounded(row.time.min * 1e3, 4)},
+                    {"spread_percent", rounded(row.time.spread_percent(), 1)},
+                    {"samples", row.time.samples},
+                    {"outliers", row.time.outliers},
+                    {"tokens_per_s", rounded(static_cast<double>(tokens) / row.time.median, 1)},
+                    {"gops", rounded(row.gops, 1)},
+                    {"peak_gops", rounded(row.peak_gops, 1)},
+                    {"percent_of_peak", rounded(row.percent, 1)},
+                    {"round_trip_ns", rounded(round_trip, 1)},
+                    {"load_ms", rounded(load.mapped_ms, 3)},
+                    {"load_copied_ms", rounded(load.copied_ms, 3)},
+                    {"load_verified_ms", rounded(load.verified_ms, 3)},
+                    {"peak_rss_mb", rounded(mb(memory.peak), 1)},
+                    {"model_rss_mb", rounded(mb(memory.added), 1)},
+                    {"file_mb", rounded(file_mb, 2)}};
+        if (energy.readable()) out["energy_mj"] = rounded(row.energy_mj, 3);
+        std::printf("%s\n", out.dump().c_str());
+      } else {
+        std::printf("%-14s %7u %10.3f %10.3f %10.3f %6.1f%% %10.0f %8.1f %8.0f %6.1f", texts.name.c_str(), threads,
+                    row.time.median * 1e3, row.time.min * 1e3, row.time.p90 * 1e3, row.time.spread_percent(),
+                    static_cast<double>(tokens) / row.time.median, row.gops, row.peak_gops, row.percent);
+        if (energy.readable()) std::printf(" %8.2f", row.energy_mj);
+        std::printf("\n");
+      }
+      std::fflush(stdout);
     }
   }
-  if (!o.json) std::printf("peak memory of this process %.1f MB\n", peak_rss_mb());
-  if (!o.plot.empty()) write_plot(o.plot, name + ", " + kernels::isa_name(isa), rows);
+  if (!o.plot.empty()) write_text(o.plot, plot_of(name + ", " + weights + ", " + kernels::isa_name(isa), rows));
 }
 
 }  // namespace onepass::bench

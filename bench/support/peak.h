@@ -1,14 +1,27 @@
-// The machine's own limit, measured in the same run as what is compared with it.
+// The machine's own limits, as loops to be timed in the same rounds as what is compared with them.
 #pragma once
+
+#include <cstddef>
+#include <cstdint>
 
 #include "kernels/table.h"
 
 namespace onepass::bench {
 
-enum class Arithmetic { int8, f32 };
+enum class Arithmetic { none, int8, f32 };
 
-// 10^9 operations a second (a multiply and an add are two) of one thread in a loop that touches registers alone, with
-// the instructions that `isa` has for the arithmetic. 0 where this build has no loop for the level.
-double peak_gops(kernels::Isa isa, Arithmetic arithmetic);
+// A loop over registers alone, with the instructions that a level has for an arithmetic. Null where this build has no
+// loop for the level, or the machine lacks it.
+struct PeakLoop {
+  void (*run)() = nullptr;
+  double operations = 0;  // of one run; a multiply and an add are two
+  const char* instructions = "";
+};
+PeakLoop peak_loop(kernels::Isa isa, Arithmetic arithmetic);
+
+// A function that reads every byte once, with the widest loads that the machine has, and returns a value that depends
+// on all of them.
+using ReadFn = uint64_t (*)(const uint8_t* bytes, size_t size);
+ReadFn reader();
 
 }  // namespace onepass::bench

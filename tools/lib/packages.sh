@@ -21,4 +21,4 @@ ensure_packages() {
 build_packages=(cmake ninja-build g++ libc6-dev libxsimd-dev nlohmann-json3-dev libcli11-dev)
 # What the tests need on top: GoogleTest, both compilers with sanitizers and fuzzers, and arm64 under emulation.
 test_packages=(git ccache pkg-config googletest clang-14 libclang-rt-14-dev clang-format-14 g++-aarch64-linux-gnu qemu-user
-               libbenchmark-dev libopenblas-dev libeigen3-dev)
+               libbenchmark-dev libopenblas-dev libdnnl-dev libeigen3-dev)

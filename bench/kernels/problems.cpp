@@ -1,0 +1,266 @@
+#include "bench/kernels/problems.h"
+
+#include <algorithm>
+#include <cstdio>
+#include <memory>
+#include <stdexcept>
+
+#include "engine/core/parallel.h"
+#include "kernels/pack/pack.h"
+
+namespace onepass::bench {
+
+namespace {
+
+using kernels::Layout;
+using kernels::round_up;
+
+template <class T>
+Array<T> aligned(size_t count) {
+  Array<T> out;
+  if (!out.resize(count)) throw std::runtime_error("out of memory");
+  return out;
+}
+
+Array<float> numbers(size_t count) {
+  auto out = aligned<float>(count);
+  for (size_t i = 0; i < count; ++i) out[i] = static_cast<float>((i * 2654435761u >> 7) % 2001) / 1000.0f - 1.0f;
+  return out;
+}
+
+double count(size_t n) { return static_cast<double>(n); }
+
+// Thread `part`'s share of n channels, in whole panels.
+Range channels(size_t n, size_t panel, size_t part, size_t parts) {
+  const Range panels = split_range((n + panel - 1) / panel, part, parts);
+  return {panels.begin * panel, std::min(panels.end * panel, n)};
+}
+
+Array<uint8_t> packed(Layout layout, size_t n, size_t k) {
+  const auto w = numbers(n * k);
+  auto out = aligned<uint8_t>(kernels::packed_bytes(layout, n, k));
+  if (!kernels::pack(layout, w.data(), n, k, out.data()).ok()) throw std::runtime_error("the weights did not pack");
+  return out;
+}
+
+// The operands of a call. Shared, since a std::function is copied; the sizes are the call's.
+struct Operands {
+  Array<float> a, b, c, d;
+  Array<int8_t> codes;
+  Array<uint32_t> ids;
+};
+
+Problem matmul_int8(Shape s) {
+  Problem p;
+  p.weights = packed(Layout::i8_n32k4, s.n, s.k);
+  const size_t stride = round_up(s.k, 64);
+  auto o = std::make_shared<Operands>();
+  o->codes = aligned<int8_t>(s.m * stride);
+  for (size_t i = 0; i < s.m; ++i) {
+    for (size_t k = 0; k < s.k; ++k)
+      o->codes[i * stride + k] = static_cast<int8_t>(static_cast<int>((i * 31 + k * 7) % 255) - 127);
+  }
+  o->a = numbers(s.m), o->b = numbers(s.n), o->c = aligned<float>(s.m * s.n);
+  p.operations = 2 * count(s.m * s.n * s.k);
+  p.bytes = count(p.weights.size() + s.m * s.k + 4 * s.m * s.n);
+  p.call = [=](const kernels::KernelTable& table, const uint8_t* weights, size_t part, size_t parts) {
+    const Range r = channels(s.n, 32, part, parts);
+    if (r.empty()) return;
+    kernels::MatmulI8 args{};
+    args.a = o->codes.data(), args.a_stride = stride, args.a_scale = o->a.data();
+    args.w = weights, args.bias = o->b.data();
+    args.c = o->c.data(), args.c_stride = s.n;
+    args.m = s.m, args.n = s.n, args.k = s.k;
+    args.n_begin = r.begin, args.n_end = r.end;
+    table.matmul_i8(args);
+  };
+  return p;
+}
+
+template <Layout layout>
+Problem matmul_float(Shape s) {
+  Problem p;
+  p.weights = packed(layout, s.n, s.k);
+  auto o = std::make_shared<Operands>();
+  o->a = numbers(s.m * s.k), o->b = numbers(s.n), o->c = aligned<float>(s.m * s.n);
+  p.operations = 2 * count(s.m * s.n * s.k);
+  p.bytes = count(p.weights.size() + 4 * s.m * (s.k + s.n));
+  p.call = [=](const kernels::KernelTable& table, const uint8_t* weights, size_t part, size_t parts) {
+    const Range r = channels(s.n, 16, part, parts);
+    if (r.empty()) return;
+    kernels::MatmulF32 args{};
+    args.a = o->a.data(), args.a_stride = s.k;
+    args.w = weights, args.layout = layout, args.bias = o->b.data();
+    args.c = o->c.data(), args.c_stride = s.n;
+    args.m = s.m, args.n = s.n, args.k = s.k;
+    args.n_begin = r.begin, args.n_end = r.end;
+    table.matmul_f32(args);
+  };
+  return p;
+}
+
+// Queries, keys and values side by side in a row, as the fused product writes them.
+Problem attention_f32(Shape s) {
+  Problem p;
+  const size_t width = s.n * s.k, stride = 3 * width;
+  const size_t scratch = round_up(kernels::attention_scratch_floats(s.m, s.k), 16);
+  constexpr size_t kMostThreads = 64;
+  auto o = std::make_shared<Operands>();
+  o->a = numbers(s.m * stride), o->b = aligned<float>(s.m * width), o->c = aligned<float>(kMostThreads * scratch);
+  p.operations = 4 * count(s.m * s.m * width);
+  p.bytes = 4 * count(s.m * (stride + width));
+  p.call = [=](const kernels::KernelTable& table, const uint8_t*, size_t part, size_t parts) {
+    const Range heads = split_range(s.n, part, parts);
+    for (size_t h = heads.begin; h < heads.end; ++h) {
+      const float* q = o->a.data() + h * s.k;
+      kernels::AttentionF32 args{};
+      args.q = q, args.k = q + width, args.v = q + 2 * width;
+      args.q_stride = args.k_stride = args.v_stride = stride;
+      args.out = o->b.data() + h * s.k, args.out_stride = width;
+      args.q_count = args.kv_count = s.m, args.head_width = s.k, args.scale = 0.17f;
+      args.scratch = o->c.data() + part % kMostThreads * scratch;
+      table.attention_f32(args);
+    }
+  };
+  return p;
+}
+
+Problem add_norm(Shape s) {
+  Problem p;
+  auto o = std::make_shared<Operands>();
+  o->a = numbers(s.m * s.n), o->b = numbers(s.m * s.n), o->c = numbers(s.n), o->d = aligned<float>(s.m * s.n);
+  p.bytes = 12 * count(s.m * s.n);
+  p.call = [=](const kernels::KernelTable& table, const uint8_t*, size_t part, size_t parts) {
+    const Range r = split_range(s.m, part, parts);
+    if (r.empty()) return;
+    const size_t at = r.begin * s.n;
+    kernels::AddNorm args{};
+    args.x = o->a.data() + at, args.residual = o->b.data() + at, args.y = o->d.data() + at;
+    args.weight = args.bias = o->c.data();
+    args.rows = r.end - r.begin, args.width = s.n;
+    args.x_stride = args.residual_stride = args.y_stride = s.n;
+    args.eps = 1e-12f;
+    table.add_norm(args);
+  };
+  return p;
+}
+
+// In place: what comes out goes in again. Values of 7 to 9 are fixed points of GELU, and tanh approaches 0 slowly, so
+// that no call ever meets a denormal, which would cost a hundred times as much.
+template <kernels::Act act>
+Problem activate(Shape s) {
+  Problem p;
+  auto o = std::make_shared<Operands>();
+  o->a = numbers(s.m * s.n);
+  for (float& x : o->a) x += act == kernels::Act::tanh ? 0.0f : 8.0f;
+  p.bytes = 8 * count(s.m * s.n);
+  p.call = [=](const kernels::KernelTable& table, const uint8_t*, size_t part, size_t parts) {
+    const Range r = split_range(s.m, part, parts);
+    if (r.empty()) return;
+    kernels::Activate args{};
+    args.x = o->a.data() + r.begin * s.n;
+    args.rows = r.end - r.begin, args.width = args.stride = s.n, args.act = act;
+    table.activate(args);
+  };
+  return p;
+}
+
+Problem quantize_rows(Shape s) {
+  Problem p;
+  const size_t stride = round_up(s.n, 64);
+  auto o = std::make_shared<Operands>();
+  o->a = numbers(s.m * s.n), o->b = aligned<float>(s.m), o->codes = aligned<int8_t>(s.m * stride);
+  p.bytes = 5 * count(s.m * s.n);
+  p.call = [=](const kernels::KernelTable& table, const uint8_t*, size_t part, size_t parts) {
+    const Range r = split_range(s.m, part, parts);
+    if (r.empty()) return;
+    kernels::QuantizeRows args{};
+    args.x = o->a.data() + r.begin * s.n, args.x_stride = s.n;
+    args.codes = o->codes.data() + r.begin * stride, args.codes_stride = stride, args.scale = o->b.data() + r.begin;
+    args.rows = r.end - r.begin, args.width = s.n;
+    table.quantize_rows(args);
+  };
+  return p;
+}
+
+// Rows that lie far apart in a table of the size of a vocabulary.
+Problem embed_rows(Shape s) {
+  constexpr size_t kVocabulary = 30522;
+  Problem p;
+  p.weights = packed(Layout::i8_rows, kVocabulary, s.n);
+  auto o = std::make_shared<Operands>();
+  o->a = aligned<float>(s.m * s.n), o->ids = aligned<uint32_t>(s.m);
+  for (size_t i = 0; i < s.m; ++i) o->ids[i] = static_cast<uint32_t>(i * 7919 % kVocabulary);
+  p.bytes = 5 * count(s.m * s.n);
+  p.call = [=](const kernels::KernelTable& table, const uint8_t* weights, size_t part, size_t parts) {
+    const Range r = split_range(s.m, part, parts);
+    if (r.empty()) return;
+    kernels::EmbedRows args{};
+    args.table = weights, args.layout = Layout::i8_rows, args.n = kVocabulary, args.width = s.n;
+    args.ids = o->ids.data() + r.begin, args.out = o->a.data() + r.begin * s.n, args.out_stride = s.n;
+    args.rows = r.end - r.begin;
+    table.embed_rows(args);
+  };
+  return p;
+}
+
+const std::vector<Operation>& list() {
+  // The four products of a layer of MiniLM-L6, for a sentence and for a paragraph; BERT-base's largest.
+  static const std::vector<Shape> products = {{16, 384, 384},   {16, 1152, 384},  {16, 1536, 384},
+                                              {16, 384, 1536},  {16, 3072, 768},  {128, 1152, 384},
+                                              {128, 1536, 384}, {128, 384, 1536}, {128, 3072, 768}};
+  static const std::vector<Shape> float_products = {{16, 384, 384}, {16, 384, 1536}, {128, 1536, 384}};
+  static const std::vector<Shape> attention = {{16, 12, 32}, {128, 12, 32}, {512, 12, 32}, {128, 12, 64}};
+  static const std::vector<Shape> rows = {{16, 384, 1}, {128, 384, 1}};
+  static const std::vector<Shape> wide_rows = {{16, 1536, 1}, {128, 1536, 1}};
+  using kernels::Act;
+  static const std::vector<Operation> all = {
+      {"matmul_int8", "matmul_i8", Arithmetic::int8, true, products, matmul_int8},
+      {"matmul_f32", "matmul_f32", Arithmetic::f32, true, float_products, matmul_float<Layout::f32_n16>},
+      {"matmul_f16", "matmul_f32", Arithmetic::f32, true, float_products, matmul_float<Layout::f16_n16>},
+      {"attention_f32", "attention_f32", Arithmetic::f32, false, attention, attention_f32},
+      {"add_norm", "add_norm", Arithmetic::none, false, rows, add_norm},
+      {"gelu", "activate", Arithmetic::none, false, wide_rows, activate<Act::gelu_erf>},
+      {"gelu_tanh", "activate", Arithmetic::none, false, wide_rows, activate<Act::gelu_tanh>},
+      {"tanh", "activate", Arithmetic::none, false, rows, activate<Act::tanh>},
+      {"relu", "activate", Arithmetic::none, false, wide_rows, activate<Act::relu>},
+      {"quantize_rows",
+       "quantize_rows",
+       Arithmetic::none,
+       false,
+       {{16, 384, 1}, {128, 384, 1}, {128, 1536, 1}},
+       quantize_rows},
+      {"embed_rows", "embed_rows", Arithmetic::none, false, rows, embed_rows},
+  };
+  return all;
+}
+
+}  // namespace
+
+Shape parse_shape(const std::string& text) {
+  Shape s{};
+  int end = 0;
+  // %n: whatever follows the third number makes it another text.
+  if (std::sscanf(text.c_str(), "%zux%zux%zu%n", &s.m, &s.n, &s.k, &end) != 3 ||
+      static_cast<size_t>(end) != text.size() || s.m == 0 || s.n == 0 || s.k == 0 || s.k > kernels::max_int8_k ||
+      s.m > 1u << 20 || s.n > 1u << 20) {
+    throw std::runtime_error(text + ": not a shape; one is MxNxK, as 16x384x1536");
+  }
+  return s;
+}
+
+std::span<const Operation> operations() { return list(); }
+
+std::vector<const Operation*> find_operations(const std::string& name) {
+  std::vector<const Operation*> found;
+  std::string names;
+  for (const Operation& operation : list()) {
+    names += std::string(" ") + operation.name;
+    if (name == operation.name) return {&operation};
+    if (name == operation.kernel) found.push_back(&operation);
+  }
+  if (found.empty()) throw std::runtime_error(name + ": no such operation; operations are" + names);
+  return found;
+}
+
+}  // namespace onepass::bench

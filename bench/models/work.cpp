@@ -1,0 +1,19 @@
+#include "bench/models/work.h"
+
+namespace onepass::bench {
+
+double pass_operations(const Config& c, size_t tokens, size_t classes) {
+  const auto d = static_cast<double>(c.width), f = static_cast<double>(c.ffn_width), t = static_cast<double>(tokens);
+  const double he = static_cast<double>(c.heads) * c.head_width, kv = 2.0 * c.kv_heads * c.head_width;
+  double total = 0;
+  for (uint32_t l = 0; l < c.layers; ++l) {
+    const bool one = l + 1 == c.layers && c.arch.pool == Pool::first_token;
+    const double rows = one ? 1 : t;
+    total += 2 * (rows * d * he + t * d * kv);  // Q; K and V
+    total += 4 * rows * t * he;                 // scores and values
+    total += 2 * rows * (he * d + 2 * d * f);   // output, feed-forward
+  }
+  return total + 2 * d * (c.arch.pooler != 0 ? d : 0) + 2 * d * static_cast<double>(classes);
+}
+
+}  // namespace onepass::bench
