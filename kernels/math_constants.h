@@ -22,20 +22,18 @@ constexpr float exp_highest = 89.0f;  // taken in place of anything larger; over
 constexpr float exp_poly[7] = {2 * 1.0f,           2 * 1.0f,           2 * 0x1.fffffcp-2f, 2 * 0x1.555492p-3f,
                                2 * 0x1.5558b4p-5f, 2 * 0x1.1239a0p-7f, 2 * 0x1.6a4960p-10f};
 
-// 2^r on [-1/2, 1/2], times 2.
-constexpr float exp2_poly[7] = {2 * 1.0f,           2 * 0x1.62e430p-1f,  2 * 0x1.ebfbdcp-3f, 2 * 0x1.c6af7cp-5f,
-                                2 * 0x1.3b2de0p-7f, 2 * 0x1.5f082ep-10f, 2 * 0x1.416b52p-13f};
-
-// log2(erfc(t / sqrt 2) / 2) on [0, 8]: the logarithm of the normal distribution's tail.
-constexpr float normal_tail_end = 8.0f;
-constexpr float normal_tail_poly[13] = {-0x1.000000p+0f,  -0x1.26aecep+0f, -0x1.d63cd6p-2f,  -0x1.ada5fcp-5f,
-                                        0x1.c6a9f6p-8f,   0x1.00ce02p-15f, -0x1.46b902p-12f, 0x1.898d50p-14f,
-                                        -0x1.144308p-16f, 0x1.fc3cd0p-20f, -0x1.2d59eap-23f, 0x1.a2ac5ep-28f,
-                                        -0x1.02f556p-33f};
-
-// gelu_tanh(x) = x / (1 + exp(x (a + b x^2))).
-constexpr float gelu_tanh_a = -0x1.988454p+0f;  // -2 sqrt(2 / pi)
-constexpr float gelu_tanh_b = -0x1.2444f2p-4f;  // that times 0.044715
+// GELU as max(x, 0) - t r(t)^4, t = min(|x|, end): r^4 is the share of the distribution that gelu cuts off, for erf
+// erfc(t / sqrt 2) / 2, for tanh (1 - tanh(u)) / 2 with u = sqrt(2 / pi) (t + 0.044715 t^3). The fourth root is smooth
+// enough for one polynomial where the share itself is not, and squaring twice costs less than an exponential.
+constexpr float gelu_erf_end = 5.75f;
+constexpr float gelu_erf_poly[11] = {0x1.ae89fap-1f, -0x1.57851p-3f,   -0x1.9b2c46p-5f,  0x1.2e9a8ep-8f,
+                                     0x1.fbd19ep-9f, -0x1.1d058ap-13f, -0x1.ea10b4p-13f, 0x1.bdc84cp-16f,
+                                     0x1.333e3p-18f, -0x1.1eae9ap-20f, 0x1.f97b3p-25f};
+constexpr float gelu_tanh_end = 5.4f;
+constexpr float gelu_tanh_poly[13] = {0x1.ae89fap-1f,  -0x1.5785dp-3f,   -0x1.9affaep-5f, 0x1.2fefbap-8f,
+                                      0x1.19d2p-8f,    -0x1.950994p-11f, 0x1.a89f18p-12f, -0x1.e5b61ep-12f,
+                                      0x1.e0f9e2p-13f, -0x1.fbfc24p-15f, 0x1.30c628p-17f, -0x1.898922p-21f,
+                                      0x1.a9cdc6p-26f};
 
 // tanh(t) = t + t s Q(s), s = t^2, up to tanh_split; 1 - 2 / (exp(2 t) + 1) beyond, 1 from tanh_end on.
 constexpr float tanh_split = 0.625f;

@@ -26,6 +26,12 @@ struct KernelTable {
   AttentionF32Fn attention_f32 = nullptr;
   AddNormFn add_norm = nullptr;
   ActivateFn activate = nullptr;
+  RmsNormFn rms_norm = nullptr;
+  GateFn gate = nullptr;
+  AddScaledFn add_scaled = nullptr;
+  SoftcapFn softcap = nullptr;
+  SoftmaxRowsFn softmax_rows = nullptr;
+  RopeFn rope = nullptr;
   QuantizeRowsFn quantize_rows = nullptr;
   EmbedRowsFn embed_rows = nullptr;
 };

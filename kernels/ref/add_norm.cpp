@@ -9,16 +9,18 @@ void add_norm_scalar(const AddNorm& op) noexcept {
     const float* x = op.x + row * op.x_stride;
     const float* residual = op.residual != nullptr ? op.residual + row * op.residual_stride : nullptr;
     float* y = op.y + row * op.y_stride;
-    for (size_t i = 0; i < op.width; ++i) y[i] = residual != nullptr ? x[i] + residual[i] : x[i];
-    const float mean = ref::lanes16_sum(y, op.width) / width;
+    float* z = op.sum != nullptr ? op.sum + row * op.sum_stride : y;
+    for (size_t i = 0; i < op.width; ++i) z[i] = residual != nullptr ? x[i] + residual[i] : x[i];
+    const float mean = ref::lanes16_sum(z, op.width) / width;
     ref::Lanes16 squares;
     for (size_t i = 0; i < op.width; ++i) {
-      const float d = y[i] - mean;
+      const float d = z[i] - mean;
       squares.lane[i % 16] = std::fma(d, d, squares.lane[i % 16]);
     }
     const float r = 1.0f / std::sqrt(squares.sum() / width + op.eps);
+    const float shift = -(mean * r);
     for (size_t i = 0; i < op.width; ++i) {
-      y[i] = std::fma((y[i] - mean) * r, op.weight[i], op.bias != nullptr ? op.bias[i] : 0.0f);
+      y[i] = std::fma(std::fma(z[i], r, shift), op.weight[i], op.bias != nullptr ? op.bias[i] : 0.0f);
     }
   }
 }

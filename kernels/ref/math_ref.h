@@ -9,6 +9,7 @@
 #include <bit>
 #include <cmath>
 
+#include "kernels/elementwise.h"
 #include "kernels/math_constants.h"
 
 namespace onepass::kernels::ref {
@@ -36,27 +37,27 @@ inline float exp_f32(float x) {
   return y < exp_lowest ? 0.0f : result;
 }
 
-// erfc(t / sqrt 2) / 2 for 0 <= t <= normal_tail_end: the share of a normal distribution above t.
-inline float normal_tail_f32(float t) {
-  const float y = polynomial(normal_tail_poly, t);
-  const float shifted = y + exponent_magic;
-  const float n = shifted - exponent_magic;
-  return polynomial(exp2_poly, y - n) * half_power_of_two(shifted);
-}
-
-// 0.5 x (1 + erf(x / sqrt 2)) = max(x, 0) - |x| tail(|x|), which cancels nowhere.
-inline float gelu_erf_f32(float x) {
+// max(x, 0) - t r(t)^4, which cancels nowhere: see math_constants.h.
+template <size_t n>
+float gelu_f32(const float (&root_poly)[n], float end, float x) {
   const float magnitude = std::fabs(x);
-  const float t = normal_tail_end < magnitude ? normal_tail_end : magnitude;
+  const float t = end < magnitude ? end : magnitude;
+  const float root = polynomial(root_poly, t);
+  const float square = root * root;
   const float positive = x < 0.0f ? 0.0f : x;
-  return std::fma(-t, normal_tail_f32(t), positive);
+  return std::fma(-(t * square), square, positive);
 }
 
-// 0.5 x (1 + tanh(u)) = x / (1 + exp(-2 u)).
-inline float gelu_tanh_f32(float x) {
-  const float u = x * std::fma(x * x, gelu_tanh_b, gelu_tanh_a);
-  return x / (1.0f + exp_f32(u));
-}
+// 0.5 x (1 + erf(x / sqrt 2)).
+inline float gelu_erf_f32(float x) { return gelu_f32(gelu_erf_poly, gelu_erf_end, x); }
+
+// 0.5 x (1 + tanh(sqrt(2 / pi) (x + 0.044715 x^3))).
+inline float gelu_tanh_f32(float x) { return gelu_f32(gelu_tanh_poly, gelu_tanh_end, x); }
+
+inline float sigmoid_f32(float x) { return 1.0f / (1.0f + exp_f32(-x)); }
+
+// x sigmoid(x).
+inline float silu_f32(float x) { return x / (1.0f + exp_f32(-x)); }
 
 inline float tanh_f32(float x) {
   const float magnitude = std::fabs(x);
@@ -68,6 +69,26 @@ inline float tanh_f32(float x) {
 }
 
 inline float relu_f32(float x) { return x < 0.0f ? 0.0f : x; }
+
+inline float activated(Act act, float x) {
+  switch (act) {
+    case Act::none:
+      break;
+    case Act::gelu_erf:
+      return gelu_erf_f32(x);
+    case Act::gelu_tanh:
+      return gelu_tanh_f32(x);
+    case Act::relu:
+      return relu_f32(x);
+    case Act::tanh:
+      return tanh_f32(x);
+    case Act::silu:
+      return silu_f32(x);
+    case Act::sigmoid:
+      return sigmoid_f32(x);
+  }
+  return x;
+}
 
 // Sixteen partial sums, lane i % 16 taking x[i] in ascending order, then one fixed tree.
 struct Lanes16 {

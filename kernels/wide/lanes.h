@@ -52,6 +52,7 @@ struct I16 {
 #if defined(__AVX512BW__)
 ONEPASS_INLINE Floats divided(Floats a, Floats b) { return _mm512_div_ps(a, b); }
 ONEPASS_INLINE Floats fused(Floats a, Floats b, Floats c) { return _mm512_fmadd_ps(a, b, c); }
+ONEPASS_INLINE Floats fused_negative(Floats a, Floats b, Floats c) { return _mm512_fnmadd_ps(a, b, c); }
 ONEPASS_INLINE Floats lesser_part(Floats a, Floats b) { return _mm512_min_ps(a, b); }
 ONEPASS_INLINE Floats greater_part(Floats a, Floats b) { return _mm512_max_ps(a, b); }
 ONEPASS_INLINE Ints bits_part(Floats a) { return _mm512_castps_si512(a); }
@@ -61,6 +62,7 @@ ONEPASS_INLINE Floats exponent_part(Floats a) {
 #elif defined(__AVX2__)
 ONEPASS_INLINE Floats divided(Floats a, Floats b) { return _mm256_div_ps(a, b); }
 ONEPASS_INLINE Floats fused(Floats a, Floats b, Floats c) { return _mm256_fmadd_ps(a, b, c); }
+ONEPASS_INLINE Floats fused_negative(Floats a, Floats b, Floats c) { return _mm256_fnmadd_ps(a, b, c); }
 ONEPASS_INLINE Floats lesser_part(Floats a, Floats b) { return _mm256_min_ps(a, b); }
 ONEPASS_INLINE Floats greater_part(Floats a, Floats b) { return _mm256_max_ps(a, b); }
 ONEPASS_INLINE Ints bits_part(Floats a) { return _mm256_castps_si256(a); }
@@ -71,6 +73,7 @@ ONEPASS_INLINE Floats exponent_part(Floats a) {
 // Not operator/: xsimd's for Arm is an approximation.
 ONEPASS_INLINE Floats divided(Floats a, Floats b) { return vdivq_f32(a, b); }
 ONEPASS_INLINE Floats fused(Floats a, Floats b, Floats c) { return vfmaq_f32(c, a, b); }
+ONEPASS_INLINE Floats fused_negative(Floats a, Floats b, Floats c) { return vfmsq_f32(c, a, b); }
 ONEPASS_INLINE Floats lesser_part(Floats a, Floats b) { return vbslq_f32(vcltq_f32(a, b), a, b); }
 ONEPASS_INLINE Floats greater_part(Floats a, Floats b) { return vbslq_f32(vcgtq_f32(a, b), a, b); }
 // Not xsimd::bitwise_cast: on Arm it dispatches through tables that leave weak symbols behind.
@@ -112,6 +115,10 @@ ONEPASS_INLINE F16 operator/(F16 a, F16 b) {
 ONEPASS_INLINE F16 fma(F16 a, F16 b, F16 c) {
   return make([&](size_t i) { return fused(a.part[i], b.part[i], c.part[i]); });
 }
+// c - a * b, rounded once.
+ONEPASS_INLINE F16 fnma(F16 a, F16 b, F16 c) {
+  return make([&](size_t i) { return fused_negative(a.part[i], b.part[i], c.part[i]); });
+}
 // a < b ? a : b, so b where either is a NaN; likewise a > b ? a : b.
 ONEPASS_INLINE F16 lesser(F16 a, F16 b) {
   return make([&](size_t i) { return lesser_part(a.part[i], b.part[i]); });
@@ -135,11 +142,104 @@ ONEPASS_INLINE F16 exponent_from_low_bits(F16 a) {
   return make([&](size_t i) { return exponent_part(a.part[i]); });
 }
 
+// Independent vectors, for functions that are one long chain of dependent operations.
+template <size_t n>
+struct F16s {
+  F16 v[n];
+};
+template <class Op, size_t... i>
+ONEPASS_INLINE auto make_each(Op op, std::index_sequence<i...>) {
+  return F16s<sizeof...(i)>{{op(i)...}};
+}
+template <size_t n, class Op>
+ONEPASS_INLINE F16s<n> each(Op op) {
+  return make_each(op, std::make_index_sequence<n>{});
+}
+template <size_t n>
+ONEPASS_INLINE F16s<n> operator+(F16s<n> a, F16s<n> b) {
+  return each<n>([&](size_t i) { return a.v[i] + b.v[i]; });
+}
+template <size_t n>
+ONEPASS_INLINE F16s<n> operator-(F16s<n> a, F16s<n> b) {
+  return each<n>([&](size_t i) { return a.v[i] - b.v[i]; });
+}
+template <size_t n>
+ONEPASS_INLINE F16s<n> operator-(F16s<n> a) {
+  return each<n>([&](size_t i) { return -a.v[i]; });
+}
+template <size_t n>
+ONEPASS_INLINE F16s<n> operator*(F16s<n> a, F16s<n> b) {
+  return each<n>([&](size_t i) { return a.v[i] * b.v[i]; });
+}
+template <size_t n>
+ONEPASS_INLINE F16s<n> operator/(F16s<n> a, F16s<n> b) {
+  return each<n>([&](size_t i) { return a.v[i] / b.v[i]; });
+}
+template <size_t n>
+ONEPASS_INLINE F16s<n> fma(F16s<n> a, F16s<n> b, F16s<n> c) {
+  return each<n>([&](size_t i) { return fma(a.v[i], b.v[i], c.v[i]); });
+}
+template <size_t n>
+ONEPASS_INLINE F16s<n> fnma(F16s<n> a, F16s<n> b, F16s<n> c) {
+  return each<n>([&](size_t i) { return fnma(a.v[i], b.v[i], c.v[i]); });
+}
+template <size_t n>
+ONEPASS_INLINE F16s<n> lesser(F16s<n> a, F16s<n> b) {
+  return each<n>([&](size_t i) { return lesser(a.v[i], b.v[i]); });
+}
+template <size_t n>
+ONEPASS_INLINE F16s<n> greater(F16s<n> a, F16s<n> b) {
+  return each<n>([&](size_t i) { return greater(a.v[i], b.v[i]); });
+}
+template <size_t n>
+ONEPASS_INLINE F16s<n> where_less(F16s<n> x, F16s<n> limit, F16s<n> yes, F16s<n> no) {
+  return each<n>([&](size_t i) { return where_less(x.v[i], limit.v[i], yes.v[i], no.v[i]); });
+}
+template <size_t n>
+ONEPASS_INLINE F16s<n> absolute(F16s<n> a) {
+  return each<n>([&](size_t i) { return absolute(a.v[i]); });
+}
+template <size_t n>
+ONEPASS_INLINE F16s<n> with_sign(F16s<n> magnitude, F16s<n> sign) {
+  return each<n>([&](size_t i) { return with_sign(magnitude.v[i], sign.v[i]); });
+}
+template <size_t n>
+ONEPASS_INLINE F16s<n> exponent_from_low_bits(F16s<n> a) {
+  return each<n>([&](size_t i) { return exponent_from_low_bits(a.v[i]); });
+}
+// One number in every lane of a V.
+template <class V>
+struct Spread;
+template <>
+struct Spread<F16> {
+  ONEPASS_INLINE static F16 of(float x) { return splat(x); }
+};
+template <size_t n>
+struct Spread<F16s<n>> {
+  ONEPASS_INLINE static F16s<n> of(float x) {
+    return each<n>([&](size_t) { return splat(x); });
+  }
+};
+template <class V>
+ONEPASS_INLINE V spread(float x) {
+  return Spread<V>::of(x);
+}
+
 ONEPASS_INLINE F16 load(const float* p) {
   return make([&](size_t i) { return Floats::load_unaligned(p + i * part_width); });
 }
 ONEPASS_INLINE void store(float* p, F16 a) {
   for (size_t i = 0; i < part_count; ++i) a.part[i].store_unaligned(p + i * part_width);
+}
+
+template <size_t n>
+ONEPASS_INLINE F16s<n> load_each(const float* p) {
+  return each<n>([&](size_t i) { return load(p + 16 * i); });
+}
+template <size_t n>
+ONEPASS_INLINE void store(float* p, F16s<n> a) {
+#pragma GCC unroll 16
+  for (size_t i = 0; i < n; ++i) store(p + 16 * i, a.v[i]);
 }
 
 // The first n < 16 lanes; no byte beyond them is touched, and the others load as 0.
@@ -225,30 +325,6 @@ ONEPASS_INLINE F16 load_first(const int8_t* p, size_t n) {
   return load_i8(lanes);
 }
 
-// The low byte of each lane's bits: the code in a float to which round_magic was added.
-#if defined(__AVX512BW__)
-ONEPASS_INLINE void store_low_bytes(int8_t* p, F16 a) {
-  _mm_storeu_si128(reinterpret_cast<__m128i*>(p), _mm512_cvtepi32_epi8(_mm512_castps_si512(a.part[0])));
-}
-#elif defined(__AVX2__)
-ONEPASS_INLINE void store_low_bytes(int8_t* p, F16 a) {
-  const __m256i low_byte = _mm256_set1_epi32(0xff);
-  const __m256i low = _mm256_and_si256(_mm256_castps_si256(a.part[0]), low_byte);
-  const __m256i high = _mm256_and_si256(_mm256_castps_si256(a.part[1]), low_byte);
-  const __m256i words = _mm256_permute4x64_epi64(_mm256_packus_epi32(low, high), 0xd8);
-  const __m128i bytes = _mm_packus_epi16(_mm256_castsi256_si128(words), _mm256_extracti128_si256(words, 1));
-  _mm_storeu_si128(reinterpret_cast<__m128i*>(p), bytes);
-}
-#else
-ONEPASS_INLINE void store_low_bytes(int8_t* p, F16 a) {
-  const int16x8_t low =
-      vcombine_s16(vmovn_s32(vreinterpretq_s32_f32(a.part[0])), vmovn_s32(vreinterpretq_s32_f32(a.part[1])));
-  const int16x8_t high =
-      vcombine_s16(vmovn_s32(vreinterpretq_s32_f32(a.part[2])), vmovn_s32(vreinterpretq_s32_f32(a.part[3])));
-  vst1q_s8(p, vcombine_s8(vmovn_s16(low), vmovn_s16(high)));
-}
-#endif
-
 // The bits of |a| as integers, which order as the magnitudes do, with every NaN above infinity.
 template <size_t... i>
 ONEPASS_INLINE I16 magnitude_parts(F16 a, std::index_sequence<i...>) {
@@ -268,13 +344,23 @@ ONEPASS_INLINE I16 load_bits(const int32_t* p) {
 ONEPASS_INLINE void store_bits(int32_t* p, I16 bits) {
   for (size_t i = 0; i < part_count; ++i) bits.part[i].store_unaligned(p + i * part_width);
 }
+#if defined(__AVX512BW__) || defined(__AVX2__)
 ONEPASS_INLINE int32_t greatest_lane(I16 a) {
-  alignas(64) int32_t lanes[16];
-  for (size_t i = 0; i < part_count; ++i) a.part[i].store_aligned(lanes + i * part_width);
-  int32_t result = lanes[0];
-  for (size_t i = 1; i < 16; ++i) result = lanes[i] > result ? lanes[i] : result;
-  return result;
+#if defined(__AVX512BW__)
+  const __m512i all = a.part[0];
+  const __m256i m8 = _mm256_max_epi32(_mm512_castsi512_si256(all), _mm512_extracti32x8_epi32(all, 1));
+#else
+  const __m256i m8 = _mm256_max_epi32(a.part[0], a.part[1]);
+#endif
+  const __m128i m4 = _mm_max_epi32(_mm256_castsi256_si128(m8), _mm256_extracti128_si256(m8, 1));
+  const __m128i m2 = _mm_max_epi32(m4, _mm_shuffle_epi32(m4, 0x4e));
+  return _mm_cvtsi128_si32(_mm_max_epi32(m2, _mm_shuffle_epi32(m2, 0xb1)));
 }
+#else
+ONEPASS_INLINE int32_t greatest_lane(I16 a) {
+  return vmaxvq_s32(vmaxq_s32(vmaxq_s32(a.part[0], a.part[1]), vmaxq_s32(a.part[2], a.part[3])));
+}
+#endif
 
 }  // namespace
 }  // namespace onepass::kernels

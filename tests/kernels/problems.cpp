@@ -3,9 +3,9 @@
 #include <algorithm>
 #include <bit>
 #include <cstring>
-#include <initializer_list>
 
 #include "kernels/pack/pack.h"
+#include "tests/kernels/problem_parts.h"
 
 namespace onepass::test {
 namespace {
@@ -13,43 +13,6 @@ namespace {
 using kernels::Layout;
 using kernels::packed_bytes;
 using kernels::round_up;
-
-void fill_uniform(Guarded<float>& out, Random& random, float low = -2.0f, float high = 2.0f) {
-  for (float& x : out) x = random.uniform(low, high);
-}
-void fill_any(Guarded<float>& out, Random& random) {
-  for (float& x : out) x = random.any();
-}
-void poison(Guarded<float>& out) {
-  for (float& x : out) x = std::bit_cast<float>(kPoisonBits);
-}
-
-// Elements of a matrix whose last row ends with its last element, so that it can lie against a guard page.
-size_t strided(size_t rows, size_t width, size_t stride) { return rows == 0 ? 0 : (rows - 1) * stride + width; }
-
-bool has(const Case& c, unsigned bit) { return (c.variant & bit) != 0; }
-
-Output f32_output(const char* name, const Guarded<float>& data, size_t rows, size_t width, size_t stride) {
-  return {name, data.data(), rows, width, stride, sizeof(float), data.intact()};
-}
-
-// Every pair of a and b, each with two values of c, and every c with one pair; the variants take turns.
-std::vector<Case> combine(const std::vector<size_t>& as, const std::vector<size_t>& bs, const std::vector<size_t>& cs,
-                          const std::vector<unsigned>& variants) {
-  std::vector<Case> cases;
-  size_t turn = 0;
-  const auto next = [&](size_t a, size_t b, size_t c) {
-    cases.push_back({a, b, c, variants[turn++ % variants.size()]});
-  };
-  for (size_t i = 0; i < as.size(); ++i) {
-    for (size_t j = 0; j < bs.size(); ++j) {
-      next(as[i], bs[j], cs[(i * 5 + j) % cs.size()]);
-      next(as[i], bs[j], cs[(i * 5 + j * 3 + 1) % cs.size()]);
-    }
-  }
-  for (size_t k = 0; k < cs.size(); ++k) next(as[k % as.size()], bs[(k * 3 + 1) % bs.size()], cs[k]);
-  return cases;
-}
 
 }  // namespace
 
@@ -263,7 +226,8 @@ std::vector<Output> Problem<kernels::AttentionF32>::outputs() const {
 std::vector<Case> Problem<kernels::AddNorm>::cases() {
   return combine({1, 2, 3, 4, 5, 8, 9}, {1, 2, 3, 7, 15, 16, 17, 31, 32, 33, 47, 48, 67, 384}, {1},
                  {0, no_bias, no_residual, in_x, in_residual, hostile, no_residual | in_x | wide_strides,
-                  no_bias | in_residual | wide_strides, wide_strides});
+                  no_bias | in_residual | wide_strides, wide_strides, sum, sum | no_residual | wide_strides, sum_in_x,
+                  sum_in_x | no_residual});
 }
 
 Problem<kernels::AddNorm>::Problem(const Case& c, Flush flush)
@@ -273,7 +237,8 @@ Problem<kernels::AddNorm>::Problem(const Case& c, Flush flush)
       residual_(strided(c.a, c.b, stride_), flush),
       y_(strided(c.a, c.b, stride_), flush),
       weight_(c.b, flush),
-      bias_(c.b, flush) {
+      bias_(c.b, flush),
+      sum_(strided(c.a, c.b, stride_), flush) {
   Random random(c.a * 1000003 + c.b * 1009 + c.variant);
   fill_uniform(x_, random);
   fill_uniform(residual_, random);
@@ -284,11 +249,10 @@ Problem<kernels::AddNorm>::Problem(const Case& c, Flush flush)
     fill_any(weight_, random);
   }
   poison(y_);
+  poison(sum_);
   // Between the rows of whatever is written lies the pattern that must survive.
-  float* out = target();
-  for (size_t row = 0; row + 1 < c.a; ++row) {
-    for (size_t i = c.b; i < stride_; ++i) out[row * stride_ + i] = std::bit_cast<float>(kPoisonBits);
-  }
+  poison_between(target(), c.a, c.b, stride_);
+  poison_between(x_.data(), c.a, c.b, stride_);
 }
 
 float* Problem<kernels::AddNorm>::target() {
@@ -306,18 +270,26 @@ kernels::AddNorm Problem<kernels::AddNorm>::args() {
           .x_stride = stride_,
           .residual_stride = stride_,
           .y_stride = stride_,
-          .eps = 1e-5f};
+          .eps = 1e-5f,
+          .sum = has(case_, sum)        ? sum_.data()
+                 : has(case_, sum_in_x) ? x_.data()
+                                        : nullptr,
+          .sum_stride = stride_};
 }
 
 std::vector<Output> Problem<kernels::AddNorm>::outputs() const {
   const auto& out = has(case_, in_x) ? x_ : has(case_, in_residual) ? residual_ : y_;
-  return {f32_output("y", out, case_.a, case_.b, stride_)};
+  std::vector<Output> outputs = {f32_output("y", out, case_.a, case_.b, stride_)};
+  if (has(case_, sum)) outputs.push_back(f32_output("sum", sum_, case_.a, case_.b, stride_));
+  if (has(case_, sum_in_x)) outputs.push_back(f32_output("x + residual", x_, case_.a, case_.b, stride_));
+  return outputs;
 }
 
 // activate
 
 std::vector<Case> Problem<kernels::Activate>::cases() {
-  return combine({1, 2, 3}, {1, 2, 15, 16, 17, 31, 32, 33, 67, 1536}, {0, 1, 2, 3, 4}, {0, hostile, wide_strides});
+  return combine({1, 2, 3}, {1, 2, 15, 16, 17, 31, 32, 33, 67, 127, 1536}, {0, 1, 2, 3, 4, 5, 6},
+                 {0, hostile, wide_strides});
 }
 
 Problem<kernels::Activate>::Problem(const Case& c, Flush flush)

@@ -97,7 +97,16 @@ template <>
 class Problem<kernels::AddNorm> {
  public:
   static std::vector<Case> cases();  // rows, width
-  enum : unsigned { no_bias = 1, no_residual = 2, in_x = 4, in_residual = 8, hostile = 16, wide_strides = 32 };
+  enum : unsigned {
+    no_bias = 1,
+    no_residual = 2,
+    in_x = 4,
+    in_residual = 8,
+    hostile = 16,
+    wide_strides = 32,
+    sum = 64,
+    sum_in_x = 128
+  };
   Problem(const Case& c, Flush flush);
   kernels::AddNorm args();
   std::vector<Output> outputs() const;
@@ -106,7 +115,7 @@ class Problem<kernels::AddNorm> {
   float* target();
   Case case_;
   size_t stride_;
-  Guarded<float> x_, residual_, y_, weight_, bias_;
+  Guarded<float> x_, residual_, y_, weight_, bias_, sum_;
 };
 
 template <>
@@ -160,6 +169,12 @@ class Problem<kernels::EmbedRows> {
   Guarded<uint32_t> ids_;
   Guarded<float> out_;
 };
+
+}  // namespace onepass::test
+
+#include "tests/kernels/elementwise_problems.h"
+
+namespace onepass::test {
 
 template <class Args>
 struct Kernel {
