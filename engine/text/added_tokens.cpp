@@ -113,8 +113,8 @@ bool PatternMatcher::find(std::string_view text, Array<AddedMatch>& matches) con
   return true;
 }
 
-Status AddedTokens::read(Cursor& cursor, uint32_t count, const Vocab& vocab, uint32_t id_limit) noexcept {
-  constexpr size_t kRecordBytes = 12;  // of a record without its content
+Status AddedTokens::read(Cursor& cursor, uint32_t count, const Pieces& pieces) noexcept {
+  constexpr size_t kRecordBytes = 8;
   if (count > kMaxAddedTokens) {
     return make_error(Code::limit_exceeded, cursor.offset(), "tokenizer", "%u added tokens; the limit is %u", count,
                       kMaxAddedTokens);
@@ -129,38 +129,26 @@ Status AddedTokens::read(Cursor& cursor, uint32_t count, const Vocab& vocab, uin
     AddedToken token;
     token.id = cursor.u32();
     token.flags = cursor.u32();
-    token.content = cursor.string();
-    if (!cursor.ok()) {
-      return make_error(Code::truncated, offset, "tokenizer", "the section ends in added token %u", i);
-    }
     if ((token.flags & ~uint32_t{added_all_flags}) != 0) {
       return make_error(Code::unknown_flags, offset + 4, "tokenizer", "added token %u has unknown flags 0x%x", i,
                         token.flags);
     }
+    if (token.id >= pieces.size()) {
+      return make_error(Code::bad_value, offset, "tokenizer", "added token %u has id %u of %zu", i, token.id,
+                        pieces.size());
+    }
+    token.content = pieces.piece(token.id);
     if (token.content.empty()) {
-      return make_error(Code::bad_value, offset + 8, "tokenizer", "added token %u is empty", i);
+      return make_error(Code::bad_value, offset, "tokenizer", "added token %u is empty", i);
     }
     bytes += token.content.size();
-    if (token.content.size() > kMaxPieceBytes || bytes > kMaxAddedBytes) {
-      return make_error(Code::limit_exceeded, offset + 8, "tokenizer",
-                        "added token %u: %zu bytes, %zu so far; the limits are %zu and %zu", i, token.content.size(),
-                        bytes, kMaxPieceBytes, kMaxAddedBytes);
+    if (bytes > kMaxAddedBytes) {
+      return make_error(Code::limit_exceeded, offset, "tokenizer", "%zu bytes of added tokens; the limit is %zu", bytes,
+                        kMaxAddedBytes);
     }
     if (!is_valid_utf8(token.content)) {
-      return make_error(Code::bad_utf8, offset + 12, "tokenizer", "added token %u is not valid UTF-8", i);
-    }
-    const uint32_t piece = vocab.find(token.content);
-    const size_t expected = piece != kNoPiece ? piece : vocab.size() + extra_.size();
-    if (token.id != expected) {
-      return make_error(Code::bad_value, offset, "tokenizer", "added token %u has id %u; %s its id is %zu", i, token.id,
-                        piece != kNoPiece ? "as a piece of the vocabulary" : "in the order of the list", expected);
-    }
-    if (piece == kNoPiece) {
-      if (token.id >= id_limit) {
-        return make_error(Code::bad_value, offset, "tokenizer", "added token %u has id %u; the limit is %u", i,
-                          token.id, id_limit);
-      }
-      if (!extra_.push_back(i)) return no_memory();
+      return make_error(Code::bad_utf8, pieces.file_offset(token.id), "tokenizer", "added token %u is not valid UTF-8",
+                        i);
     }
     (void)tokens_.push_back(token);
   }

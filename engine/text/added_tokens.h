@@ -10,8 +10,8 @@
 #include "engine/core/cursor.h"
 #include "engine/core/result.h"
 #include "engine/text/encode_scratch.h"
+#include "engine/text/pieces.h"
 #include "engine/text/unicode.h"
-#include "engine/text/vocab.h"
 
 namespace onepass {
 
@@ -60,15 +60,11 @@ class PatternMatcher {
 
 class AddedTokens {
  public:
-  // Reads `count` records. The first `vocab.size()` ids are those of the vocabulary; others follow in list order and
-  // are below `id_limit`.
-  Status read(Cursor& cursor, uint32_t count, const Vocab& vocab, uint32_t id_limit) noexcept;
+  // Reads `count` records, each an id and flags; the contents are the pieces of the ids.
+  Status read(Cursor& cursor, uint32_t count, const Pieces& pieces) noexcept;
 
   size_t size() const noexcept { return tokens_.size(); }
-  size_t extra() const noexcept { return extra_.size(); }
   std::span<const AddedToken> tokens() const noexcept { return tokens_.span(); }
-  // The i-th token whose id follows the vocabulary.
-  const AddedToken& extra_token(size_t i) const noexcept { return tokens_[extra_[i]]; }
 
   // Builds the two matchers. `normalized` has the normalised content of every token with added_normalized, at the
   // token's index; where those are equal, the first token counts (the library picks one at random, anew in every run).
@@ -91,7 +87,6 @@ class AddedTokens {
 
  private:
   Array<AddedToken> tokens_;
-  Array<uint32_t> extra_;
   Set sets_[2];
 };
 

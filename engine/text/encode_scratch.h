@@ -5,31 +5,16 @@
 #include <cstdint>
 
 #include "engine/core/array.h"
+#include "engine/text/derived_text.h"
 
 namespace onepass {
 
-// From position `at` of a derived text on, up to the next run, position p comes from source position
-// source + (p - at). Holds for the first byte of every character.
-struct AlignmentRun {
-  uint32_t at;
-  uint32_t source;
-};
-
-// A text derived from a source, in valid UTF-8, and where its characters come from. Sources never fall.
-struct DerivedText {
-  Array<char> bytes;  // followed by kTextPadding readable bytes within the array's size
-  size_t size = 0;
-  Array<AlignmentRun> runs;
-};
-
-// Vocab reads the text in words of this many bytes.
-constexpr size_t kTextPadding = 16;
-
-// Characters of a run of combining marks that wait to be put in canonical order.
+// Characters that wait to be put in canonical order, or composed.
 struct PendingMarks {
-  Array<uint32_t> items;    // packed: see bert_normalizer.cpp
-  Array<uint32_t> sorted;   // of a long run
-  Array<uint32_t> sources;  // where the run's source characters begin
+  Array<uint32_t> items;     // packed: see canonical_order.h
+  Array<uint32_t> sorted;    // of a long run
+  Array<uint32_t> sources;   // where the source characters begin
+  Array<uint32_t> composed;  // code points, and how many source characters each stands for, in turns
 };
 
 // An added token that begins at this place.
@@ -38,9 +23,14 @@ struct AddedMatch {
   uint32_t pattern;
 };
 
+// Pre-tokenizer steps that rewrite the text, in one tokenizer.
+constexpr size_t kMaxRewrites = 2;
+
 struct EncodeScratch {
-  DerivedText repaired;    // the text with U+FFFD for malformed sequences; unused for valid UTF-8
-  DerivedText normalized;  // of one segment between added tokens
+  DerivedText repaired;       // the text with U+FFFD for malformed sequences; unused for valid UTF-8
+  DerivedText normalized[2];  // of one segment between added tokens: what a normaliser step reads and writes
+  DerivedText words[kMaxRewrites];
+  Array<AlignmentRun> runs;
   PendingMarks marks;
   Array<AddedMatch> matches;             // in the text
   Array<AddedMatch> normalized_matches;  // in the normalised segment

@@ -1,4 +1,4 @@
-// What a kind of tokenizer provides: one file and one row of the table in tokenizer.cpp.
+// What a kind of model provides: one file and one row of the table in tokenizer.cpp.
 #pragma once
 
 #include <cstddef>
@@ -18,13 +18,12 @@ namespace onepass {
 struct KindRow {
   TokenizerKind kind;
   const char* name;
-  // Reads and validates the kind's parameters and the pieces, which follow the section's common header.
-  Status (*parse)(Cursor& cursor, uint32_t piece_count, TokenizerModel& model) noexcept;
-  // out = the normalised `text`, whose place in the source is `origin`. False when out of memory.
-  bool (*normalize)(const TokenizerModel& model, std::string_view text, uint32_t origin, EncodeScratch& scratch,
-                    DerivedText& out) noexcept;
-  // Gives the tokens of the normalised text[begin, end) to the sink. False when out of memory.
-  bool (*tokenize)(const TokenizerModel& model, const DerivedText& text, size_t begin, size_t end,
+  // The model reads kTextPadding bytes past a word: a text without padding is copied for it.
+  bool padded;
+  // Reads and validates the model's parameters, which end the section; model.pieces is there.
+  Status (*parse)(Cursor& cursor, TokenizerModel& model) noexcept;
+  // Gives the tokens of the word view.text[begin, end), which is not empty, to the sink. False when out of memory.
+  bool (*tokenize)(const TokenizerModel& model, const TextView& view, size_t begin, size_t end, EncodeScratch& scratch,
                    TokenSink& sink) noexcept;
 };
 

@@ -8,97 +8,105 @@
 
 #include "engine/core/array.h"
 #include "engine/core/utf8.h"
-#include "engine/text/encode_scratch.h"
+#include "engine/text/derived_text.h"
 #include "engine/text/token_span.h"
 #include "engine/text/unicode.h"
 
 namespace onepass {
 
-// Positions of a derived text in its source. Without runs the two are the same text.
-class AlignmentCursor {
- public:
-  AlignmentCursor() noexcept = default;
-  explicit AlignmentCursor(std::span<const AlignmentRun> runs) noexcept : runs_(runs) {}
-
-  // `at` is the start of a character. Quick when `at` rises little from call to call.
-  uint32_t source(uint32_t at) noexcept {
-    if (runs_.empty()) return at;
-    if (at < runs_[run_].at || after(run_, at)) seek(at);
-    return runs_[run_].source + (at - runs_[run_].at);
-  }
-
- private:
-  bool after(size_t run, uint32_t at) const noexcept { return run + 1 < runs_.size() && runs_[run + 1].at <= at; }
-  void seek(uint32_t at) noexcept {
-    for (int steps = 0; steps < 8 && at >= runs_[run_].at; ++steps) {
-      if (!after(run_, at)) return;
-      ++run_;
-    }
-    size_t low = 0;
-    size_t high = runs_.size();
-    while (high - low > 1) {
-      const size_t middle = (low + high) / 2;
-      (runs_[middle].at <= at ? low : high) = middle;
-    }
-    run_ = low;
-  }
-
-  std::span<const AlignmentRun> runs_;
-  size_t run_ = 0;
+// How the spans of tokens lose the white space at their ends: trim_offsets of ByteLevel and RobertaProcessing.
+struct TrimRule {
+  bool trim = false;
+  bool keep_prefix_space = false;  // a single space before the first word stays: add_prefix_space put it there
 };
 
 class TokenSink {
  public:
-  // Keeps at most `limit` tokens. `spans` may be null. `repaired` has no runs where `original` is valid UTF-8.
-  TokenSink(std::string_view original, std::span<const AlignmentRun> repaired, size_t limit, Array<uint32_t>& ids,
+  // Keeps at most `limit` tokens. `spans` may be null. `repaired` is `original` with U+FFFD for malformed sequences,
+  // and has no runs where that is the same.
+  TokenSink(std::string_view original, const TextView& repaired, TrimRule trim, size_t limit, Array<uint32_t>& ids,
             Array<TokenSpan>* spans) noexcept
-      : original_(original), repaired_(repaired), limit_(limit), ids_(ids), spans_(spans) {}
+      : original_(original),
+        repaired_(repaired.text()),
+        repaired_runs_(repaired.runs),
+        trim_(trim),
+        limit_(limit),
+        ids_(ids),
+        spans_(spans) {}
 
-  // The tokens that follow are parts of `text`, aligned to the repaired text by `runs` (none: it is that text).
-  void set_text(const char* text, std::span<const AlignmentRun> runs) noexcept {
-    finish_text();
-    text_ = text;
-    runs_ = AlignmentCursor(runs);
+  // The tokens that follow are parts of the view, which stays as it is until leave_view.
+  void set_view(const TextView& view) noexcept {
+    if (view_ == &view) return;
+    leave_view();
+    view_ = &view;
+    runs_ = AlignmentCursor(view.runs);
   }
-  void finish_text() noexcept {
-    if (pending_) bytes_used_ = span_of(last_.begin, last_.end).end;
+  void leave_view() noexcept {
+    if (pending_) bytes_used_ = span_of(last_).end;
     pending_ = false;
+    view_ = nullptr;
   }
 
-  // A token for text[begin, end) of the current text. False when out of memory.
-  bool add(uint32_t id, size_t begin, size_t end) noexcept {
-    ++total_;
-    if (total_ > limit_) return true;
-    last_ = {static_cast<uint32_t>(begin), static_cast<uint32_t>(end)};
-    pending_ = true;
-    return ids_.push_back(id) && (spans_ == nullptr || spans_->push_back(span_of(last_.begin, last_.end)));
+  // A token for [begin, end) of the current view. False when out of memory.
+  bool add(uint32_t id, size_t begin, size_t end) noexcept { return add_token(id, begin, end, false); }
+  // The same for an added token, whose own content tells the white space that trimming takes.
+  bool add_added(uint32_t id, size_t begin, size_t end, std::string_view content) noexcept {
+    content_ = content;
+    return add_token(id, begin, end, true);
   }
 
   size_t total() const noexcept { return total_; }
   bool truncated() const noexcept { return total_ > limit_; }
-  // After finish_text.
+  // After leave_view.
   size_t bytes_used() const noexcept { return bytes_used_; }
 
  private:
-  uint32_t source(uint32_t at) noexcept { return repaired_.source(runs_.source(at)); }
+  struct Place {
+    uint32_t begin;
+    uint32_t end;
+    bool added;
+    bool first;
+  };
 
-  // From the first byte of the first character's source to the last byte of the last one's.
-  TokenSpan span_of(uint32_t begin, uint32_t end) noexcept {
-    if (begin >= end) return {0, 0};
-    const uint32_t first = source(begin);
-    const auto last_char = static_cast<uint32_t>(previous_char({text_, end}, end));
-    const uint32_t last = source(last_char);
-    return {first, last + decode_utf8(original_, last).length};
+  bool add_token(uint32_t id, size_t begin, size_t end, bool added) noexcept {
+    ++total_;
+    if (total_ > limit_) return true;
+    last_ = {static_cast<uint32_t>(begin), static_cast<uint32_t>(end), added, total_ == 1};
+    pending_ = true;
+    return ids_.push_back(id) && (spans_ == nullptr || spans_->push_back(span_of(last_)));
   }
 
+  // From the first byte of the first character's source to the last byte of the last one's. Tokens of bytes may begin
+  // and end inside a character.
+  TokenSpan span_of(const Place& at) noexcept {
+    if (at.begin >= at.end) return {0, 0};
+    const char* text = view_->data;
+    uint32_t first_char = at.begin;
+    while (first_char > 0 && (static_cast<uint8_t>(text[first_char]) & 0xC0) == 0x80) --first_char;
+    const auto last_char = static_cast<uint32_t>(previous_char({text, at.end}, at.end));
+    uint32_t first = runs_.source(first_char);
+    const uint32_t last = runs_.source(last_char);
+    if (!trim_.trim) {
+      first = repaired_runs_.source(first);
+      const uint32_t from = repaired_runs_.source(last);
+      return {first, from + decode_utf8(original_, from).length};
+    }
+    return trimmed(at, first, last + decode_valid(repaired_.data() + last).length);
+  }
+
+  TokenSpan trimmed(const Place& at, uint32_t begin, uint32_t end) noexcept;
+
   std::string_view original_;
-  AlignmentCursor repaired_;
+  std::string_view repaired_;
+  AlignmentCursor repaired_runs_;
+  TrimRule trim_;
   size_t limit_;
   Array<uint32_t>& ids_;
   Array<TokenSpan>* spans_;
-  const char* text_ = nullptr;
+  const TextView* view_ = nullptr;
   AlignmentCursor runs_;
-  TokenSpan last_ = {};
+  std::string_view content_;
+  Place last_ = {};
   bool pending_ = false;
   size_t total_ = 0;
   size_t bytes_used_ = 0;

@@ -16,6 +16,8 @@ constexpr size_t kMaxSectionBytes = size_t{64} << 20;
 constexpr uint32_t kMaxTemplate = 64;
 constexpr uint32_t kSequence = UINT32_MAX;
 
+enum HeaderFlag : uint32_t { header_trim_offsets = 1, header_trim_prefix_space = 2, header_all_flags = 3 };
+
 const KindRow* const kRows[] = {&kWordPieceRow};
 
 // out = text with U+FFFD for every malformed sequence. False when out of memory.
@@ -37,7 +39,7 @@ bool repair(std::string_view text, size_t valid, DerivedText& out) noexcept {
     pos += c.length;
   }
   out.size = out.bytes.size();
-  return true;
+  return out.bytes.resize(out.size + kTextPadding);
 }
 
 Error no_memory() noexcept {
@@ -53,29 +55,55 @@ Result<Tokenizer> Tokenizer::parse(std::span<const uint8_t> section, uint32_t em
                       kMaxSectionBytes);
   }
   Cursor cursor(section, base_offset);
+  const uint32_t version = cursor.u32();
   const uint32_t kind = cursor.u32();
   const uint32_t pieces = cursor.u32();
   const uint32_t added = cursor.u32();
   const uint32_t entries = cursor.u32();
+  const uint32_t normalizer_steps = cursor.u32();
+  const uint32_t pre_tokenizer_steps = cursor.u32();
+  const uint32_t flags = cursor.u32();
   if (!cursor.ok()) return make_error(Code::truncated, base_offset, kWhere, "the section ends in its header");
+  if (version != kTokenizerVersion) {
+    return make_error(Code::bad_version, base_offset, kWhere, "version %u of the section; %u is read: convert again",
+                      version, kTokenizerVersion);
+  }
 
   Tokenizer tokenizer;
   for (const KindRow* row : kRows) {
     if (static_cast<uint32_t>(row->kind) == kind) tokenizer.row_ = row;
   }
   if (tokenizer.row_ == nullptr) {
-    return make_error(Code::unknown_value, base_offset, kWhere,
+    return make_error(Code::unknown_value, base_offset + 4, kWhere,
                       "tokenizer kind %u; a newer version of the library may know it", kind);
   }
   tokenizer.kind_ = tokenizer.row_->kind;
   if (pieces > embedding_rows) {
-    return make_error(Code::bad_vocabulary, base_offset + 4, kWhere, "%u pieces for %u embedding rows", pieces,
+    return make_error(Code::bad_vocabulary, base_offset + 8, kWhere, "%u pieces for %u embedding rows", pieces,
                       embedding_rows);
   }
-  ONEPASS_TRY(tokenizer.row_->parse(cursor, pieces, tokenizer.model_));
-  const uint32_t id_limit = embedding_rows < kMaxPieces ? embedding_rows : kMaxPieces;
-  ONEPASS_TRY(tokenizer.added_.read(cursor, added, tokenizer.model_.vocab, id_limit));
-  ONEPASS_TRY(tokenizer.parse_template(cursor, entries));
+  if ((flags & ~uint32_t{header_all_flags}) != 0 || flags == header_trim_prefix_space) {
+    return make_error(Code::unknown_flags, base_offset + 28, kWhere, "unknown flags 0x%x", flags);
+  }
+  tokenizer.trim_ = {(flags & header_trim_offsets) != 0, (flags & header_trim_prefix_space) != 0};
+  ONEPASS_TRY(tokenizer.normalizer_.read(cursor, normalizer_steps));
+  ONEPASS_TRY(tokenizer.pre_tokenizer_.read(cursor, pre_tokenizer_steps));
+  // The added tokens and the template name pieces, which follow them.
+  const auto added_bytes = cursor.bytes(uint64_t{added} * 8);
+  const uint64_t added_offset = cursor.offset() - added_bytes.size();
+  const auto template_bytes = cursor.bytes(uint64_t{entries} * 4);
+  const uint64_t template_offset = cursor.offset() - template_bytes.size();
+  if (!cursor.ok()) {
+    const bool over = added > kMaxAddedTokens || entries > kMaxTemplate;
+    return make_error(over ? Code::limit_exceeded : Code::truncated, added_offset, kWhere,
+                      "%u added tokens and a template of %u entries do not fit the section", added, entries);
+  }
+  ONEPASS_TRY(tokenizer.model_.pieces.read(cursor, pieces));
+  Cursor added_cursor(added_bytes, added_offset);
+  ONEPASS_TRY(tokenizer.added_.read(added_cursor, added, tokenizer.model_.pieces));
+  Cursor template_cursor(template_bytes, template_offset);
+  ONEPASS_TRY(tokenizer.parse_template(template_cursor, entries));
+  ONEPASS_TRY(tokenizer.row_->parse(cursor, tokenizer.model_));
   if (cursor.remaining() != 0) {
     return make_error(Code::trailing_bytes, cursor.offset(), kWhere, "%zu bytes follow the last record",
                       cursor.remaining());
@@ -114,17 +142,19 @@ Status Tokenizer::index_added_tokens() noexcept {
   Array<size_t> ends;
   for (size_t i = 0; i < tokens.size(); ++i) {
     if ((tokens[i].flags & added_normalized) != 0) {
-      DerivedText& text = scratch.normalized;
       const size_t begin = pool.size();
-      if (!row_->normalize(model_, tokens[i].content, 0, scratch, text) ||
-          !pool.resize_uninitialized(begin + text.size)) {
+      const TextView content = {tokens[i].content.data(), tokens[i].content.size(), tokens[i].content.size(), {}};
+      TextView text;
+      size_t from = 0;
+      size_t to = content.size;
+      if (!normalizer_.run(content, &from, &to, scratch, &text) || !pool.resize_uninitialized(begin + to - from)) {
         return no_memory();
       }
-      if (text.size == 0) {
+      if (from == to) {
         return make_error(Code::bad_value, Error::no_offset, kWhere,
                           "nothing is left of added token %zu when it is normalised", i);
       }
-      std::memcpy(pool.data() + begin, text.bytes.data(), text.size);
+      std::memcpy(pool.data() + begin, text.data + from, to - from);
     }
     if (!ends.push_back(pool.size())) return no_memory();
   }
@@ -136,27 +166,38 @@ Status Tokenizer::index_added_tokens() noexcept {
   return added_.index(normalized.span());
 }
 
-bool Tokenizer::encode_segment(std::string_view text, size_t begin, size_t end, EncodeScratch& scratch,
+bool Tokenizer::encode_segment(const TextView& text, size_t begin, size_t end, EncodeScratch& scratch,
                                TokenSink& sink) const noexcept {
-  DerivedText& normalized = scratch.normalized;
-  const std::string_view segment(text.data() + begin, end - begin);
-  if (!row_->normalize(model_, segment, static_cast<uint32_t>(begin), scratch, normalized)) return false;
-  sink.set_text(normalized.bytes.data(), normalized.runs.span());
-  if (added_.normalized().matcher.empty()) return row_->tokenize(model_, normalized, 0, normalized.size, sink);
-  return added_.split(
-      added_.normalized(), {normalized.bytes.data(), normalized.size}, scratch.normalized_matches,
-      [&](size_t from, size_t to) { return row_->tokenize(model_, normalized, from, to, sink); },
-      [&](const AddedToken& token, size_t from, size_t to) { return sink.add(token.id, from, to); });
+  TextView view;
+  if (!normalizer_.run(text, &begin, &end, scratch, &view)) return false;
+  const WordTarget target{*row_, model_, scratch, sink};
+  const auto on_text = [&](size_t from, size_t to) { return pre_tokenizer_.run(view, from, to, target); };
+  bool ok;
+  if (added_.normalized().matcher.empty()) {
+    ok = on_text(begin, end);
+  } else {
+    ok = added_.split(
+        added_.normalized(), {view.data + begin, end - begin}, scratch.normalized_matches,
+        [&](size_t from, size_t to) { return on_text(begin + from, begin + to); },
+        [&](const AddedToken& token, size_t from, size_t to) {
+          sink.set_view(view);
+          return sink.add_added(token.id, begin + from, begin + to, token.content);
+        });
+  }
+  sink.leave_view();
+  return ok;
 }
 
-bool Tokenizer::encode_text(std::string_view text, EncodeScratch& scratch, TokenSink& sink) const noexcept {
-  return added_.split(
-      added_.plain(), text, scratch.matches,
+bool Tokenizer::encode_text(const TextView& text, EncodeScratch& scratch, TokenSink& sink) const noexcept {
+  const bool ok = added_.split(
+      added_.plain(), text.text(), scratch.matches,
       [&](size_t begin, size_t end) { return encode_segment(text, begin, end, scratch, sink); },
       [&](const AddedToken& token, size_t begin, size_t end) {
-        sink.set_text(text.data(), {});
-        return sink.add(token.id, begin, end);
+        sink.set_view(text);
+        return sink.add_added(token.id, begin, end, token.content);
       });
+  sink.leave_view();
+  return ok;
 }
 
 Status Tokenizer::encode(std::string_view text, const EncodeOptions& options, EncodeScratch& scratch,
@@ -172,29 +213,33 @@ Status Tokenizer::encode(std::string_view text, const EncodeOptions& options, En
   }
   const size_t ids_before = ids.size();
   const size_t spans_before = spans == nullptr ? 0 : spans->size();
-  const auto encode_all = [&](TokenSink& sink, std::string_view valid) noexcept {
+  const auto encode_all = [&](TokenSink& sink, const TextView& source) noexcept {
     for (const uint32_t entry : template_) {
       if (entry == kSequence) {
-        if (!encode_text(valid, scratch, sink)) return false;
+        if (!encode_text(source, scratch, sink)) return false;
       } else if (options.add_special) {
         if (!ids.push_back(entry) || (spans != nullptr && !spans->push_back({0, 0}))) return false;
       }
     }
-    sink.finish_text();
     return true;
   };
 
   const size_t valid = valid_utf8_prefix(text);
-  std::string_view repaired = text;
-  std::span<const AlignmentRun> runs;
+  TextView repaired = {text.data(), text.size(), text.size(), {}};
   bool ok = true;
-  if (valid != text.size()) {
+  // BERT's normaliser copies every text, padding it.
+  const std::span<const NormalizerStep> steps = normalizer_.steps();
+  const bool padded = !steps.empty() && steps[0].kind == NormalizerKind::bert;
+  if (valid != text.size() || (row_->padded && !padded)) {
     ok = repair(text, valid, scratch.repaired);
-    repaired = {scratch.repaired.bytes.data(), scratch.repaired.size};
-    runs = scratch.repaired.runs.span();
+    repaired = view_of(scratch.repaired);
+    if (valid == text.size()) repaired.runs = {};
   }
-  TokenSink sink(text, runs, options.max_tokens - around, ids, spans);
-  if (!ok || !encode_all(sink, repaired)) {
+  // Steps see the repaired text as the source: its own runs are the sink's business.
+  TextView source = repaired;
+  source.runs = {};
+  TokenSink sink(text, repaired, trim_, options.max_tokens - around, ids, spans);
+  if (!ok || !encode_all(sink, source)) {
     (void)ids.resize(ids_before);
     if (spans != nullptr) (void)spans->resize(spans_before);
     return no_memory();
@@ -206,9 +251,15 @@ Status Tokenizer::encode(std::string_view text, const EncodeOptions& options, En
 }
 
 std::string_view Tokenizer::token(uint32_t id) const noexcept {
-  if (id < model_.vocab.size()) return model_.vocab.piece(id);
-  if (id < vocab_size()) return added_.extra_token(id - model_.vocab.size()).content;
-  return {};
+  return id < vocab_size() ? model_.pieces.piece(id) : std::string_view();
+}
+
+bool Tokenizer::lowercase() const noexcept {
+  for (const NormalizerStep& step : normalizer_.steps()) {
+    if (step.kind == NormalizerKind::lowercase) return true;
+    if (step.kind == NormalizerKind::bert && (step.flags & bert_lowercase) != 0) return true;
+  }
+  return false;
 }
 
 const char* Tokenizer::kind_name() const noexcept { return row_->name; }

@@ -10,14 +10,14 @@
 #include "engine/core/result.h"
 #include "engine/text/added_tokens.h"
 #include "engine/text/encode_scratch.h"
+#include "engine/text/normalizer.h"
+#include "engine/text/pre_tokenizer.h"
+#include "engine/text/token_sink.h"
 #include "engine/text/token_span.h"
 #include "engine/text/tokenizer_kind.h"
 #include "engine/text/tokenizer_model.h"
 
 namespace onepass {
-
-class TokenSink;
-struct KindRow;
 
 struct EncodeOptions {
   size_t max_tokens = SIZE_MAX;  // the template's tokens included
@@ -49,14 +49,13 @@ class Tokenizer {
 
   static constexpr size_t kMaxTextBytes = size_t{1} << 30;
 
-  // The text of a token; empty when id >= vocab_size().
+  // The bytes of a token; empty when id >= vocab_size(), and for an id without content. Tokens of bytes need not be
+  // valid UTF-8.
   std::string_view token(uint32_t id) const noexcept;
-  size_t vocab_size() const noexcept {
-    return model_.vocab.size() + added_.extra();
-  }  // ids are dense in [0, vocab_size())
+  size_t vocab_size() const noexcept { return model_.pieces.size(); }  // ids lie below it
   TokenizerKind kind() const noexcept { return kind_; }
   const char* kind_name() const noexcept;
-  bool lowercase() const noexcept { return model_.wordpiece.normalizer.lowercase; }
+  bool lowercase() const noexcept;  // the normaliser makes lower case
   // Tokens that the template puts around every text.
   size_t special_count() const noexcept { return template_.size() - 1; }
 
@@ -64,13 +63,16 @@ class Tokenizer {
   Tokenizer() noexcept = default;
   Status parse_template(Cursor& cursor, uint32_t count) noexcept;
   Status index_added_tokens() noexcept;
-  bool encode_text(std::string_view text, EncodeScratch& scratch, TokenSink& sink) const noexcept;
-  bool encode_segment(std::string_view text, size_t begin, size_t end, EncodeScratch& scratch,
+  bool encode_text(const TextView& text, EncodeScratch& scratch, TokenSink& sink) const noexcept;
+  bool encode_segment(const TextView& text, size_t begin, size_t end, EncodeScratch& scratch,
                       TokenSink& sink) const noexcept;
 
   TokenizerKind kind_ = TokenizerKind::none;
   const KindRow* row_ = nullptr;
+  Normalizer normalizer_;
+  PreTokenizer pre_tokenizer_;
   TokenizerModel model_;
+  TrimRule trim_;
   AddedTokens added_;
   Array<uint32_t> template_;  // token ids, and kSequence once
 };

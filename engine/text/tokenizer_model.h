@@ -1,13 +1,13 @@
-// The model of a tokenizer: its vocabulary and what its kind adds.
+// The model of a tokenizer: its pieces and what its kind adds.
 #pragma once
 
-#include "engine/text/vocab.h"
+#include "engine/text/pieces.h"
 #include "engine/text/wordpiece.h"
 
 namespace onepass {
 
 struct TokenizerModel {
-  Vocab vocab;
+  Pieces pieces;
   WordPiece wordpiece;  // kind wordpiece
 };
 

@@ -6,13 +6,15 @@
 #include <string>
 #include <vector>
 
+#include "engine/text/normalizer.h"
+#include "engine/text/pre_tokenizer.h"
 #include "engine/text/tokenizer_kind.h"
 
 namespace onepass {
 
 struct AddedTokenSpec {
-  uint32_t id = 0;  // of a piece with this very content, or pieces.size(), pieces.size() + 1, ... in list order
-  std::string content;
+  uint32_t id = 0;      // of a piece with this very content; a literal piece where the model has none
+  std::string content;  // the writer adds it to the pieces where their list is too short for the id
   bool single_word = false;
   bool lstrip = false;
   bool rstrip = false;
@@ -26,18 +28,36 @@ struct TemplateEntry {
   uint32_t id = 0;  // of the token; 0 for the sequence
 };
 
+struct NormalizerSpec {
+  NormalizerKind kind = NormalizerKind::bert;
+  uint32_t flags = 0;
+  std::string pattern;
+  std::string content;
+};
+
+struct PreTokenizerSpec {
+  PreTokenizerKind kind = PreTokenizerKind::bert;
+  uint32_t flags = 0;
+  uint32_t value = 0;
+  std::string text;
+};
+
 struct TokenizerSpec {
   TokenizerKind kind = TokenizerKind::wordpiece;
-  std::vector<std::string> pieces;  // by id
+  std::vector<std::string> pieces;   // by id; an empty one is an id without content
+  std::vector<bool> literal_pieces;  // by id, false where shorter: only an added token, unknown to the model
+  std::vector<NormalizerSpec> normalizer;
+  std::vector<PreTokenizerSpec> pre_tokenizer;
+  std::vector<AddedTokenSpec> added_tokens;  // in the order of tokenizer.json
+  std::vector<TemplateEntry> single_template;
+  bool byte_level = false;         // pieces are bytes, not text
+  bool trim_offsets = false;       // spans lose the white space at their ends
+  bool trim_prefix_space = false;  // but for a single space before the first word
+
+  // WordPiece.
   uint32_t unk_id = 0;
   std::string continuing_prefix = "##";
   uint32_t max_input_chars_per_word = 100;
-  bool clean_text = true;
-  bool handle_chinese_chars = true;
-  bool strip_accents = true;  // a null in tokenizer.json means: as lowercase
-  bool lowercase = true;
-  std::vector<AddedTokenSpec> added_tokens;  // in the order of tokenizer.json
-  std::vector<TemplateEntry> single_template;
 };
 
 // The canonical bytes. Nothing is validated here: Tokenizer::parse is the one judge, and the converter runs it on

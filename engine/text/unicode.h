@@ -1,4 +1,4 @@
-// Character properties as the WordPiece tokenizer sees them, measured on the Hugging Face tokenizers library
+// Character properties as the tokenizers see them, measured on the Hugging Face tokenizers library
 // (tools/dev/unicode_tables.py), because identity with it is the requirement.
 #pragma once
 
@@ -8,7 +8,7 @@
 
 namespace onepass {
 
-enum CharFlag : uint8_t {
+enum CharFlag : uint16_t {
   char_removed = 1 << 0,      // control, format and private-use characters, NUL, U+FFFD: clean_text drops them
   char_space = 1 << 1,        // White_Space
   char_ideograph = 1 << 2,    // what handle_chinese_chars puts spaces around
@@ -16,11 +16,21 @@ enum CharFlag : uint8_t {
   char_punctuation = 1 << 4,  // a word of its own
   char_word = 1 << 5,         // \w
   char_decomposes = 1 << 6,   // has a canonical decomposition
+  // As the regular expressions of Split see them.
+  char_letter = 1 << 7,          // \p{L}
+  char_upper = 1 << 8,           // [\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]
+  char_lower = 1 << 9,           // [\p{Ll}\p{Lm}\p{Lo}\p{M}]
+  char_number = 1 << 10,         // \p{N}
+  char_numeric = 1 << 11,        // what Digits sets apart
+  char_combining = 1 << 12,      // what StripAccents drops
+  char_compatibility = 1 << 13,  // has a compatibility decomposition that is not canonical
+  char_nfc_inert = 1 << 14,      // NFC leaves it alone, and no composition reaches across the place before it
+  char_nfkc_inert = 1 << 15,     // the same for NFKC
 };
 
 struct CharInfo {
   int32_t lower_delta;  // lower case = code point + this; U+0130 alone becomes two characters, U+0069 U+0307
-  uint8_t flags;        // of CharFlag
+  uint16_t flags;       // of CharFlag
   uint8_t combining_class;
 };
 
@@ -31,9 +41,16 @@ constexpr uint32_t kCombiningDotAbove = 0x307;
 const CharInfo& char_info(uint32_t code_point) noexcept;
 
 constexpr size_t kMaxDecomposition = 4;
+constexpr size_t kMaxCompatDecomposition = 18;
 
 // Full canonical decomposition of a character with char_decomposes; returns its length.
 size_t decompose(uint32_t code_point, uint32_t out[kMaxDecomposition]) noexcept;
+
+// Full compatibility decomposition of a character with char_compatibility; returns its length.
+size_t decompose_compat(uint32_t code_point, uint32_t out[kMaxCompatDecomposition]) noexcept;
+
+// The canonical composition of two characters, or 0.
+uint32_t compose(uint32_t first, uint32_t second) noexcept;
 
 // Length of the longest prefix that is valid UTF-8.
 size_t valid_utf8_prefix(std::string_view text) noexcept;

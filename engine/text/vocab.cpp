@@ -4,7 +4,7 @@
 #include <cstring>
 
 #include "engine/core/utf8.h"
-#include "engine/text/encode_scratch.h"
+#include "engine/text/derived_text.h"
 
 namespace onepass {
 
@@ -104,10 +104,6 @@ uint64_t hash_piece(std::string_view key, bool continuing) noexcept { return has
 
 bool Vocab::reserve_slots(size_t keys) noexcept { return slots_.resize(std::bit_ceil(keys < 8 ? 16 : 2 * keys)); }
 
-bool Vocab::readable_block(const char* text) const noexcept {
-  return readable_ - static_cast<size_t>(text - bytes_) >= kBlock;
-}
-
 bool Vocab::equals(uint32_t id, const HashedKey& key) const noexcept {
   std::string_view candidate = piece(id);
   if (key.continuing) {
@@ -115,7 +111,7 @@ bool Vocab::equals(uint32_t id, const HashedKey& key) const noexcept {
     candidate.remove_prefix(prefix_.size());
   }
   if (candidate.size() != key.size) return false;
-  if (key.size <= kBlock && readable_block(candidate.data())) {
+  if (key.size <= kBlock && pieces_.readable(candidate.data(), kBlock)) {
     return load_padded(candidate.data(), key.size) == key.tail;
   }
   return std::memcmp(candidate.data(), key.text, key.size) == 0;
@@ -135,7 +131,7 @@ uint32_t Vocab::look_up(const HashedKey& key) const noexcept {
 uint32_t Vocab::insert(uint32_t id, bool continuing) noexcept {
   std::string_view content = piece(id);
   if (continuing) content.remove_prefix(prefix_.size());
-  const HashedKey key = hash_key(content, continuing, readable_block(content.data() + content.size()));
+  const HashedKey key = hash_key(content, continuing, pieces_.readable(content.data() + content.size(), kBlock));
   const size_t mask = slots_.size() - 1;
   const uint32_t tag = tag_of(key.hash);
   for (uint32_t probe = 0; probe < kMaxProbes; ++probe) {
@@ -152,7 +148,7 @@ uint32_t Vocab::insert(uint32_t id, bool continuing) noexcept {
   return kClustered;
 }
 
-Status Vocab::index_lengths(uint64_t offset) noexcept {
+Status Vocab::index_lengths() noexcept {
   for (const bool continuing : {false, true}) {
     size_t longest = 0;
     for (const uint16_t length : longest_[continuing]) longest = length > longest ? length : longest;
@@ -160,9 +156,9 @@ Status Vocab::index_lengths(uint64_t offset) noexcept {
     if (!shorter.resize(longest + 1)) {
       return make_error(Code::out_of_memory, Error::no_offset, "tokenizer", "no memory for the vocabulary");
     }
-    for (uint32_t id = 0; id < count_; ++id) {
+    for (uint32_t id = 0; id < pieces_.size(); ++id) {
       size_t length = piece(id).size();
-      if (continuing && !has_prefix(piece(id))) continue;
+      if (pieces_.literal(id) || (continuing && !has_prefix(piece(id)))) continue;
       if (continuing) length -= prefix_.size();
       if (length <= longest) shorter[length] = static_cast<uint16_t>(length);
     }
@@ -172,7 +168,7 @@ Status Vocab::index_lengths(uint64_t offset) noexcept {
       if (shorter[i] != i) shorter[i] = shorter[i - 1];
     }
     if (lengths > kMaxPieceLengths) {
-      return make_error(Code::bad_vocabulary, offset, "tokenizer",
+      return make_error(Code::bad_vocabulary, pieces_.file_offset(0), "tokenizer",
                         "pieces of %zu different lengths, as no real vocabulary has; the limit is %zu", lengths,
                         kMaxPieceLengths);
     }
@@ -180,70 +176,36 @@ Status Vocab::index_lengths(uint64_t offset) noexcept {
   return {};
 }
 
-Status Vocab::read(Cursor& cursor, uint32_t count, std::string_view continuing_prefix,
-                   bool word_initial_prefix) noexcept {
+Status Vocab::build(const Pieces& pieces, std::string_view continuing_prefix) noexcept {
+  pieces_ = pieces;
   prefix_ = continuing_prefix;
-  if (count == 0 || count > kMaxPieces) {
-    return make_error(Code::limit_exceeded, cursor.offset(), "tokenizer", "%u pieces; the limit is 1 to %u", count,
-                      kMaxPieces);
-  }
-  if (count > cursor.remaining() / 4) {
-    return make_error(Code::truncated, cursor.offset(), "tokenizer", "%u pieces do not fit the section", count);
-  }
-  if (!offsets_.resize_uninitialized(size_t{count} + 1)) {
-    return make_error(Code::out_of_memory, Error::no_offset, "tokenizer", "no memory for the vocabulary");
-  }
-  const uint64_t first = cursor.offset();
   size_t keys = 0;
-  for (uint32_t id = 0; id < count; ++id) {
-    const uint64_t offset = cursor.offset();
-    const std::string_view text = cursor.string();
-    if (!cursor.ok()) {
-      return make_error(Code::truncated, offset, "tokenizer", "the section ends in piece %u", id);
+  for (uint32_t id = 0; id < pieces.size(); ++id) {
+    const std::string_view text = piece(id);
+    if (!is_short_ascii(text, pieces.readable(text.data(), kBlock) ? kBlock : 0) && !is_valid_utf8(text)) {
+      return make_error(Code::bad_utf8, pieces.file_offset(id), "tokenizer", "piece %u is not valid UTF-8", id);
     }
-    if (text.size() > kMaxPieceBytes) {
-      return make_error(Code::limit_exceeded, offset, "tokenizer", "piece %u has %zu bytes; the limit is %zu", id,
-                        text.size(), kMaxPieceBytes);
-    }
-    if (!is_short_ascii(text, cursor.remaining()) && !is_valid_utf8(text)) {
-      return make_error(Code::bad_utf8, offset, "tokenizer", "piece %u is not valid UTF-8", id);
-    }
-    if (id == 0) bytes_ = text.data();
-    offsets_[id] = static_cast<uint32_t>(offset - first);
-    keys += word_initial_prefix && has_prefix(text) ? 2 : 1;
+    keys += has_prefix(text) ? 2 : 1;
   }
-  offsets_[count] = static_cast<uint32_t>(cursor.offset() - first);
-  readable_ = static_cast<size_t>(cursor.offset() - first) - 4 + cursor.remaining();
-  count_ = count;
-  // One key more: a piece that is the prefix itself, where that is one punctuation character.
-  if (!reserve_slots(keys + 1)) {
+  if (!reserve_slots(keys)) {
     return make_error(Code::out_of_memory, Error::no_offset, "tokenizer", "no memory for the vocabulary");
   }
-  const size_t first_char = prefix_.empty() ? 0 : decode_utf8(prefix_, 0).length;
-  for (uint32_t id = 0; id < count; ++id) {
+  for (uint32_t id = 0; id < pieces.size(); ++id) {
     const std::string_view text = piece(id);
-    const bool continuing = has_prefix(text);
-    uint32_t other = continuing ? insert(id, true) : kNoPiece;
-    if (other == kNoPiece && (!continuing || word_initial_prefix || text.size() <= first_char)) {
-      other = insert(id, false);
-    }
+    if (text.empty() || pieces.literal(id)) continue;
+    uint32_t other = has_prefix(text) ? insert(id, true) : kNoPiece;
+    if (other == kNoPiece) other = insert(id, false);
     if (other == kClustered) {
-      return make_error(Code::bad_vocabulary, first + offsets_[id], "tokenizer",
+      return make_error(Code::bad_vocabulary, pieces.file_offset(id), "tokenizer",
                         "the pieces cluster in the hash table as no real vocabulary does; the file is hostile or "
                         "damaged");
     }
     if (other != kNoPiece) {
-      return make_error(Code::duplicate_name, first + offsets_[id], "tokenizer",
+      return make_error(Code::duplicate_name, pieces.file_offset(id), "tokenizer",
                         "pieces %u and %u have the same content", other, id);
     }
   }
-  return index_lengths(first);
-}
-
-uint32_t Vocab::find(std::string_view piece) const noexcept {
-  const bool continuing = has_prefix(piece);
-  if (continuing) piece.remove_prefix(prefix_.size());
-  return look_up(hash_key(piece, continuing, false));
+  return index_lengths();
 }
 
 Vocab::Match Vocab::longest(const char* text, size_t size, bool continuing) const noexcept {

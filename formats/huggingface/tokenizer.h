@@ -34,7 +34,7 @@ Result<TokenizerSpec> parse_vocab_txt(std::string_view text, const Json* config,
 // contradiction is an error (bad_value).
 Result<TokenizerSpec> read_tokenizer(const std::filesystem::path& folder) noexcept;
 
-// Ids of the tokenizer: its pieces and the added tokens behind them.
+// One more than the highest id of the tokenizer.
 size_t token_count(const TokenizerSpec& spec) noexcept;
 
 }  // namespace onepass

@@ -1,3 +1,4 @@
+#include <algorithm>
 #include <cinttypes>
 #include <optional>
 #include <system_error>
@@ -17,7 +18,7 @@ struct ModelKind {
 constexpr ModelKind kModels[] = {
     {"WordPiece", read_wordpiece},
 };
-constexpr const char* kModelTypes = "WordPiece";
+constexpr const char* kModelTypes = "WordPiece is";
 
 // Old files have no "type"; what only one kind of model has tells it, as in the tokenizers library.
 Result<std::string> model_type(const JsonNode& root) {
@@ -51,15 +52,15 @@ Result<AddedTokenSpec> read_added_token(const JsonNode& node) {
   return token;
 }
 
-// The library gives a token that the vocabulary lacks the next free id, whatever the file says; a file that says
-// otherwise would mean two things.
+// The library counts the tokens that the vocabulary lacks on from the number of tokens that the model has, whatever
+// the file says; a file that says otherwise would mean two things.
 Status read_added_tokens(const JsonNode& root, TokenizerSpec& spec) {
   ONEPASS_TRY_ASSIGN(list, root.array("added_tokens"));
   ONEPASS_TRY(check_token_count(list.value().size(), list.path()));
   ONEPASS_TRY_ASSIGN(nodes, list.elements());
-  TokenIds ids = ids_of(spec);
+  const TokenIds ids = ids_of(spec);
   std::unordered_map<std::string, uint32_t> seen;
-  size_t next = spec.pieces.size();
+  size_t next = model_token_count(spec);
   for (const JsonNode& node : nodes) {
     ONEPASS_TRY_ASSIGN(token, read_added_token(node));
     if (!seen.emplace(token.content, token.id).second) {
@@ -72,6 +73,15 @@ Status read_added_tokens(const JsonNode& root, TokenizerSpec& spec) {
       return make_error(Code::bad_vocabulary, Error::no_offset, node.path_of("id"),
                         "\"%.80s\" has id %u where %s gives %zu", token.content.c_str(), token.id,
                         piece == ids.end() ? "the order of the added tokens" : "the vocabulary", expected);
+    }
+    if (piece == ids.end() && token.id < spec.pieces.size()) {  // in a gap of the vocabulary
+      if (!spec.pieces[token.id].empty()) {
+        return make_error(Code::bad_vocabulary, Error::no_offset, node.path_of("id"), "id %u is also that of \"%.80s\"",
+                          token.id, spec.pieces[token.id].c_str());
+      }
+      spec.pieces[token.id] = token.content;
+      spec.literal_pieces.resize(spec.pieces.size());
+      spec.literal_pieces[token.id] = true;
     }
     spec.added_tokens.push_back(std::move(token));
   }
@@ -183,23 +193,68 @@ Result<uint32_t> read_pair(const JsonNode& processor, std::string_view key, cons
   return static_cast<uint32_t>(id);
 }
 
-Status read_post_processor(const JsonNode& root, TokenizerSpec& spec) {
-  ONEPASS_TRY_ASSIGN(type, component_type(root, "post_processor"));
-  const TokenIds ids = ids_of(spec);
-  if (type == "null") {
-    spec.single_template = {{true, 0}};
+// trim_offsets and add_prefix_space of ByteLevel and RobertaProcessing.
+Status read_trim(const JsonNode& processor, TokenizerSpec& spec) {
+  ONEPASS_TRY_ASSIGN(trim, processor.boolean("trim_offsets"));
+  ONEPASS_TRY_ASSIGN(prefix, processor.boolean("add_prefix_space"));
+  if (!trim) return {};
+  if (spec.trim_offsets) {
+    return make_error(Code::unsupported, Error::no_offset, processor.path_of("trim_offsets"),
+                      "spans that are trimmed twice are not supported");
+  }
+  spec.trim_offsets = true;
+  spec.trim_prefix_space = prefix;
+  return {};
+}
+
+Status read_processor(const JsonNode& parent, std::string_view key, const JsonNode& processor, const TokenIds& ids,
+                      TokenizerSpec& spec) {
+  ONEPASS_TRY_ASSIGN(type, processor.string("type"));
+  if (type == "Sequence") {
+    ONEPASS_TRY(processor.only({"type", "processors"}, Code::unsupported));
+    ONEPASS_TRY_ASSIGN(list, processor.array("processors"));
+    ONEPASS_TRY_ASSIGN(parts, list.elements());
+    for (const JsonNode& part : parts) ONEPASS_TRY(read_processor(processor, "processors", part, ids, spec));
     return {};
   }
-  ONEPASS_TRY_ASSIGN(processor, root.object("post_processor"));
+  if (type == "ByteLevel") {
+    ONEPASS_TRY(processor.only({"type", "add_prefix_space", "trim_offsets", "use_regex"}, Code::unsupported));
+    if (!spec.single_template.empty()) {
+      return make_error(Code::unsupported, Error::no_offset, processor.path(),
+                        "ByteLevel behind the tokens around a text is not supported; before them it is");
+    }
+    return read_trim(processor, spec);
+  }
+  const bool known = type == "TemplateProcessing" || type == "BertProcessing" || type == "RobertaProcessing";
+  if (known && !spec.single_template.empty()) {
+    return make_error(Code::unsupported, Error::no_offset, processor.path(),
+                      "tokens around the tokens around a text are not supported");
+  }
   if (type == "TemplateProcessing") return read_template(processor, ids, spec);
-  if (type == "BertProcessing") {
-    ONEPASS_TRY(processor.only({"type", "sep", "cls"}, Code::unsupported));
-    ONEPASS_TRY_ASSIGN(cls, read_pair(processor, "cls", ids));
-    ONEPASS_TRY_ASSIGN(sep, read_pair(processor, "sep", ids));
-    spec.single_template = {{false, cls}, {true, 0}, {false, sep}};
-    return {};
+  if (!known) {
+    return unsupported_type(
+        parent, key, type,
+        "TemplateProcessing, BertProcessing, RobertaProcessing, ByteLevel and a Sequence of them are");
   }
-  return unsupported_type(root, "post_processor", type, "TemplateProcessing and BertProcessing are");
+  if (type == "RobertaProcessing") {
+    ONEPASS_TRY(processor.only({"type", "sep", "cls", "trim_offsets", "add_prefix_space"}, Code::unsupported));
+    ONEPASS_TRY(read_trim(processor, spec));
+  } else {
+    ONEPASS_TRY(processor.only({"type", "sep", "cls"}, Code::unsupported));
+  }
+  ONEPASS_TRY_ASSIGN(cls, read_pair(processor, "cls", ids));
+  ONEPASS_TRY_ASSIGN(sep, read_pair(processor, "sep", ids));
+  spec.single_template = {{false, cls}, {true, 0}, {false, sep}};
+  return {};
+}
+
+Status read_post_processor(const JsonNode& root, TokenizerSpec& spec) {
+  if (root.has("post_processor")) {
+    ONEPASS_TRY_ASSIGN(processor, root.object("post_processor"));
+    ONEPASS_TRY(read_processor(root, "post_processor", processor, ids_of(spec), spec));
+  }
+  if (spec.single_template.empty()) spec.single_template = {{true, 0}};
+  return {};
 }
 
 Result<TokenizerSpec> read_spec(const JsonNode& root) {
@@ -217,13 +272,16 @@ Result<TokenizerSpec> read_spec(const JsonNode& root) {
   for (const ModelKind& kind : kModels) {
     if (type != kind.type) continue;
     TokenizerSpec spec;
+    ONEPASS_TRY(read_normalizer(root, spec));
+    ONEPASS_TRY(read_pre_tokenizer(root, spec));
+    ONEPASS_TRY(check_decoder(root));
     ONEPASS_TRY(kind.read(root, spec));
     ONEPASS_TRY(read_added_tokens(root, spec));
     ONEPASS_TRY(read_post_processor(root, spec));
     return spec;
   }
   return make_error(Code::unsupported, Error::no_offset, root.path_of("model"),
-                    "the tokenizer model \"%.40s\" is not supported; %s is", type.c_str(), kModelTypes);
+                    "the tokenizer model \"%.40s\" is not supported; %s", type.c_str(), kModelTypes);
 }
 
 }  // namespace
@@ -269,11 +327,7 @@ Result<std::vector<std::string>> read_vocab(const JsonNode& vocab) {
     const JsonNode node(value, vocab.path_of(token));
     ONEPASS_TRY(check_token(token, node.path()));
     ONEPASS_TRY_ASSIGN(id, node.as_u64(0, kMaxTokens - 1));
-    if (id >= pieces.size()) {
-      return make_error(Code::bad_vocabulary, Error::no_offset, node.path(),
-                        "id %" PRIu64 " in a vocabulary of %zu: the ids must be 0, 1, 2, ... without a gap", id,
-                        pieces.size());
-    }
+    if (id >= pieces.size()) pieces.resize(static_cast<size_t>(id) + 1);
     std::string& piece = pieces[static_cast<size_t>(id)];
     if (!piece.empty()) {
       return make_error(Code::bad_vocabulary, Error::no_offset, node.path(), "id %" PRIu64 " is also that of \"%.80s\"",
@@ -281,15 +335,28 @@ Result<std::vector<std::string>> read_vocab(const JsonNode& vocab) {
     }
     piece = token;
   }
+  if (pieces.size() > 2 * members.size()) {
+    return make_error(Code::bad_vocabulary, Error::no_offset, vocab.path(),
+                      "%zu tokens, but ids up to %zu: more gaps than tokens are not supported", members.size(),
+                      pieces.size() - 1);
+  }
   return pieces;
 }
 
 TokenIds ids_of(const TokenizerSpec& spec) {
   TokenIds ids;
   ids.reserve(spec.pieces.size() + spec.added_tokens.size());
-  for (size_t i = 0; i < spec.pieces.size(); ++i) ids.emplace(spec.pieces[i], static_cast<uint32_t>(i));
+  for (size_t i = 0; i < spec.pieces.size(); ++i) {
+    if (!spec.pieces[i].empty()) ids.emplace(spec.pieces[i], static_cast<uint32_t>(i));
+  }
   for (const AddedTokenSpec& token : spec.added_tokens) ids.emplace(token.content, token.id);
   return ids;
+}
+
+size_t model_token_count(const TokenizerSpec& spec) {
+  size_t count = 0;
+  for (const std::string& piece : spec.pieces) count += piece.empty() ? 0 : 1;
+  return count;
 }
 
 Result<TokenizerSpec> parse_tokenizer_json(std::string_view text, std::string_view where) noexcept {
@@ -337,7 +404,7 @@ Result<TokenizerSpec> read_tokenizer(const std::filesystem::path& folder) noexce
 
 size_t token_count(const TokenizerSpec& spec) noexcept {
   size_t count = spec.pieces.size();
-  for (const AddedTokenSpec& token : spec.added_tokens) count += token.id >= spec.pieces.size() ? 1 : 0;
+  for (const AddedTokenSpec& token : spec.added_tokens) count = std::max(count, token.id + size_t{1});
   return count;
 }
 

@@ -9,15 +9,24 @@
 
 namespace onepass {
 
-// Fills the spec from the "model", "normalizer", "pre_tokenizer" and "decoder" of `root`.
+// Fills the spec from the "model" of `root`; the normaliser and the pre-tokeniser are read already.
 Status read_wordpiece(const JsonNode& root, TokenizerSpec& spec);
+
+// Fill the spec from the "normalizer" and "pre_tokenizer" of `root`.
+Status read_normalizer(const JsonNode& root, TokenizerSpec& spec);
+Status read_pre_tokenizer(const JsonNode& root, TokenizerSpec& spec);
+// A decoder turns ids back into text and changes none: it must only be one of the library.
+Status check_decoder(const JsonNode& root);
+
+// The flags of BERT's normaliser in the spec, or null where it has none.
+const NormalizerSpec* find_bert(const TokenizerSpec& spec);
 
 // "type" of a component, e.g. "normalizer". A null or absent component has the type "null".
 Result<std::string> component_type(const JsonNode& root, std::string_view key);
 // The error for a component of a type that is not known.
 Error unsupported_type(const JsonNode& root, std::string_view key, const std::string& type, const char* supported);
 
-// {"token": id, ...} with the ids 0, 1, 2, ... to pieces by id.
+// {"token": id, ...} to pieces by id; ids that no token has are empty pieces.
 Result<std::vector<std::string>> read_vocab(const JsonNode& vocab);
 // The rules for one token and for their number, for vocabularies of every kind.
 Status check_token(std::string_view token, const std::string& where);
@@ -26,6 +35,8 @@ Status check_token_count(uint64_t count, const std::string& where);
 using TokenIds = std::unordered_map<std::string_view, uint32_t>;
 // Of the pieces and the added tokens; it refers to the strings of `spec`.
 TokenIds ids_of(const TokenizerSpec& spec);
+// Tokens that the model has, which is what the library counts as its vocabulary.
+size_t model_token_count(const TokenizerSpec& spec);
 
 // Files that may lie beside a vocab.txt: they must name the five special tokens of BERT and no others.
 Status check_special_tokens_map(const JsonNode& map);

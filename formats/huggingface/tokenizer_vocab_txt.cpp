@@ -152,9 +152,10 @@ Status read_config(const JsonNode& config, TokenizerSpec& spec, const TokenIds& 
   ONEPASS_TRY_ASSIGN(lowercase, config.optional_boolean("do_lower_case"));
   ONEPASS_TRY_ASSIGN(strip_accents, config.optional_boolean("strip_accents"));
   ONEPASS_TRY_ASSIGN(chinese, config.optional_boolean("tokenize_chinese_chars"));
-  spec.lowercase = lowercase.value_or(true);
-  spec.strip_accents = strip_accents.value_or(spec.lowercase);
-  spec.handle_chinese_chars = chinese.value_or(true);
+  const bool lower = lowercase.value_or(true);
+  spec.normalizer[0].flags = bert_clean_text | (lower ? bert_lowercase : 0u) |
+                             (strip_accents.value_or(lower) ? bert_strip_accents : 0u) |
+                             (chinese.value_or(true) ? bert_handle_chinese_chars : 0u);
   return {};
 }
 
@@ -164,6 +165,9 @@ Result<TokenizerSpec> read_spec(std::string_view text, const Json* config, std::
                       kMaxTokenizerBytes);
   }
   TokenizerSpec spec;
+  spec.normalizer.resize(1);
+  spec.normalizer[0].flags = bert_clean_text | bert_handle_chinese_chars | bert_strip_accents | bert_lowercase;
+  spec.pre_tokenizer.resize(1);
   ONEPASS_TRY(read_lines(text, where, spec.pieces));
   TokenIds ids;
   for (size_t i = 0; i < spec.pieces.size(); ++i) {

@@ -1,4 +1,4 @@
-// WordPiece of BERT as tokenizer.json writes it: BertNormalizer, BertPreTokenizer, model WordPiece, decoder WordPiece.
+// The model WordPiece of tokenizer.json.
 #include <algorithm>
 #include <optional>
 
@@ -9,42 +9,6 @@ namespace onepass {
 namespace {
 
 constexpr uint64_t kMaxWordChars = 1024;
-
-Status read_normalizer(const JsonNode& root, TokenizerSpec& spec) {
-  ONEPASS_TRY_ASSIGN(type, component_type(root, "normalizer"));
-  if (type == "null") {
-    spec.clean_text = spec.handle_chinese_chars = spec.strip_accents = spec.lowercase = false;
-    return {};
-  }
-  if (type != "BertNormalizer") return unsupported_type(root, "normalizer", type, "BertNormalizer is");
-  ONEPASS_TRY_ASSIGN(node, root.object("normalizer"));
-  ONEPASS_TRY(
-      node.only({"type", "clean_text", "handle_chinese_chars", "strip_accents", "lowercase"}, Code::unsupported));
-  ONEPASS_TRY_ASSIGN(clean_text, node.boolean("clean_text"));
-  ONEPASS_TRY_ASSIGN(handle_chinese_chars, node.boolean("handle_chinese_chars"));
-  ONEPASS_TRY_ASSIGN(strip_accents, node.optional_boolean("strip_accents"));
-  ONEPASS_TRY_ASSIGN(lowercase, node.boolean("lowercase"));
-  spec.clean_text = clean_text;
-  spec.handle_chinese_chars = handle_chinese_chars;
-  spec.strip_accents = strip_accents.value_or(lowercase);
-  spec.lowercase = lowercase;
-  return {};
-}
-
-Status check_pre_tokenizer(const JsonNode& root) {
-  ONEPASS_TRY_ASSIGN(type, component_type(root, "pre_tokenizer"));
-  if (type != "BertPreTokenizer") return unsupported_type(root, "pre_tokenizer", type, "BertPreTokenizer is");
-  ONEPASS_TRY_ASSIGN(node, root.object("pre_tokenizer"));
-  return node.only({"type"}, Code::unsupported);
-}
-
-Status check_decoder(const JsonNode& root) {
-  ONEPASS_TRY_ASSIGN(type, component_type(root, "decoder"));
-  if (type == "null") return {};
-  if (type != "WordPiece") return unsupported_type(root, "decoder", type, "WordPiece is");
-  ONEPASS_TRY_ASSIGN(node, root.object("decoder"));
-  return node.only({"type", "prefix", "cleanup"}, Code::unsupported);
-}
 
 Status read_model(const JsonNode& model, TokenizerSpec& spec) {
   ONEPASS_TRY(model.only({"type", "unk_token", "continuing_subword_prefix", "max_input_chars_per_word", "vocab"},
@@ -85,21 +49,27 @@ Status check_flag(const JsonNode& config, const char* key, const char* option, b
 
 Status read_wordpiece(const JsonNode& root, TokenizerSpec& spec) {
   spec.kind = TokenizerKind::wordpiece;
-  ONEPASS_TRY(read_normalizer(root, spec));
-  ONEPASS_TRY(check_pre_tokenizer(root));
-  ONEPASS_TRY(check_decoder(root));
+  if (spec.byte_level) {
+    return make_error(Code::unsupported, Error::no_offset, root.path_of("pre_tokenizer"),
+                      "ByteLevel with WordPiece is not supported; with BPE it is");
+  }
   ONEPASS_TRY_ASSIGN(model, root.object("model"));
   return read_model(model, spec);
 }
 
 Status check_tokenizer_config(const JsonNode& config, const TokenizerSpec& spec) {
+  if (spec.kind != TokenizerKind::wordpiece) return {};
   ONEPASS_TRY_ASSIGN(tokenizer_class, config.optional_string("tokenizer_class"));
   const bool bert = tokenizer_class.has_value() && is_bert_tokenizer(*tokenizer_class);
   const std::optional<bool> absent = bert ? std::optional(true) : std::nullopt;
-  ONEPASS_TRY(check_flag(config, "do_lower_case", "lowercase", spec.lowercase, absent));
-  ONEPASS_TRY(check_flag(config, "tokenize_chinese_chars", "handle_chinese_chars", spec.handle_chinese_chars, absent));
-  return check_flag(config, "strip_accents", "strip_accents", spec.strip_accents,
-                    bert ? std::optional(spec.lowercase) : std::nullopt);
+  const NormalizerSpec* normalizer = find_bert(spec);
+  const uint32_t flags = normalizer == nullptr ? 0 : normalizer->flags;
+  const bool lowercase = (flags & bert_lowercase) != 0;
+  ONEPASS_TRY(check_flag(config, "do_lower_case", "lowercase", lowercase, absent));
+  ONEPASS_TRY(check_flag(config, "tokenize_chinese_chars", "handle_chinese_chars",
+                         (flags & bert_handle_chinese_chars) != 0, absent));
+  return check_flag(config, "strip_accents", "strip_accents", (flags & bert_strip_accents) != 0,
+                    bert ? std::optional(lowercase) : std::nullopt);
 }
 
 }  // namespace onepass

@@ -18,10 +18,7 @@ constexpr std::string_view kText =
 
 TokenizerSpec good_spec(unsigned flags) {
   TokenizerSpec spec = test::small_spec();
-  spec.clean_text = (flags & 1) == 0;
-  spec.handle_chinese_chars = (flags & 2) == 0;
-  spec.strip_accents = (flags & 4) == 0;
-  spec.lowercase = (flags & 8) == 0;
+  spec.normalizer[0].flags = ~flags & 15;
   spec.max_input_chars_per_word = 20;
   const char* contents[] = {"tok", " x", "ab", "[x]", "\xC3\xA9", "b "};
   for (uint32_t i = 0; i < 6; ++i) {

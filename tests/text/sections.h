@@ -26,6 +26,9 @@ inline TokenizerSpec small_spec() {
   spec.pieces = {"[PAD]",  "[UNK]", "[CLS]",        "[SEP]", "[MASK]",  "un", "##aff",
                  "##able", "hello", "world",        "!",     "##hello", "a",  "##a",
                  "b",      "##b",   "\xE4\xB8\xAD", "e",     "#",       "x",  "a_long_piece_of_more_than_16_bytes"};
+  spec.normalizer.resize(1);
+  spec.normalizer[0].flags = bert_clean_text | bert_handle_chinese_chars | bert_strip_accents | bert_lowercase;
+  spec.pre_tokenizer.resize(1);
   spec.unk_id = 1;
   for (uint32_t id = 0; id < 5; ++id) spec.added_tokens.push_back(special(id, spec.pieces[id]));
   spec.single_template = {{false, 2}, {true, 0}, {false, 3}};

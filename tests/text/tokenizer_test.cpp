@@ -113,7 +113,7 @@ TEST(Tokenizer, LongWordsAreUnknown) {
   EXPECT_EQ(encode(*tokenizer, "aaa").ids, (Ids{2, 12, 13, 13, 3}));
   EXPECT_EQ(encode(*tokenizer, "aaaa").ids, (Ids{2, 1, 3}));
   // Characters count, not bytes.
-  spec.strip_accents = false;
+  spec.normalizer[0].flags &= ~bert_strip_accents;
   spec.pieces[5] = "\xC3\xA9";
   spec.pieces[6] = "##\xC3\xA9";
   const Parsed accents(spec);
@@ -133,7 +133,7 @@ TEST(Tokenizer, LongestMatchAgreesWithAScan) {
     if (random() % 3 == 0) piece += "\xC3\xA9";
     if (std::find(spec.pieces.begin(), spec.pieces.end(), piece) == spec.pieces.end()) spec.pieces.push_back(piece);
   }
-  spec.strip_accents = false;
+  spec.normalizer[0].flags &= ~bert_strip_accents;
   spec.max_input_chars_per_word = 1000;
   const Parsed tokenizer(spec);
   ASSERT_EQ(tokenizer.code(), Code::ok) << tokenizer.result.error().message;

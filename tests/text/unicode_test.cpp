@@ -7,7 +7,9 @@
 namespace onepass::test {
 namespace {
 
-uint8_t flags(uint32_t c) { return char_info(c).flags; }
+// Of the properties that BERT uses.
+uint32_t flags(uint32_t c) { return char_info(c).flags & 0x7F; }
+uint32_t classes(uint32_t c) { return char_info(c).flags & ~0x7Fu; }
 
 TEST(Unicode, Facts) {
   EXPECT_EQ(flags('a'), char_word);
@@ -30,6 +32,40 @@ TEST(Unicode, Facts) {
   EXPECT_EQ(flags(0x61D) & char_punctuation, 0);                 // punctuation since Unicode 14
   EXPECT_EQ(flags(0x1DF6) & char_mark, 0);                       // a mark since Unicode 10
   EXPECT_EQ(0x10D50 + char_info(0x10D50).lower_delta, 0x10D70);  // lower case since Unicode 16
+}
+
+TEST(Unicode, ClassesOfRegularExpressions) {
+  constexpr uint32_t kInert = uint32_t{char_nfc_inert} | char_nfkc_inert;
+  EXPECT_EQ(classes('a'), char_letter | char_lower | kInert);
+  EXPECT_EQ(classes('A'), char_letter | char_upper | kInert);
+  EXPECT_EQ(classes('7'), char_number | char_numeric | kInert);
+  EXPECT_EQ(classes(0x4E2D), char_letter | char_upper | char_lower | kInert);  // Lo
+  EXPECT_EQ(classes(0x301), char_upper | char_lower | char_combining);         // a mark
+  EXPECT_EQ(classes(0xBD), char_number | char_numeric | char_compatibility | char_nfc_inert);
+  EXPECT_EQ(classes(0x1161), char_letter | char_upper | char_lower);  // composes with what is before it
+  EXPECT_EQ(classes(0x212B), char_letter | char_upper);               // becomes U+00C5
+}
+
+TEST(Unicode, Compositions) {
+  EXPECT_EQ(compose('e', 0x301), 0xE9u);
+  EXPECT_EQ(compose(0x1100, 0x1161), 0xAC00u);
+  EXPECT_EQ(compose(0xAC00, 0x11A8), 0xAC01u);
+  EXPECT_EQ(compose(0xAC01, 0x11A8), 0u);
+  EXPECT_EQ(compose(0xAC00, 0x11A7), 0u);
+  EXPECT_EQ(compose(0x11099, 0x110BA), 0x1109Au);
+  EXPECT_EQ(compose(0x915, 0x93C), 0u);  // excluded from composition
+  EXPECT_EQ(compose('a', 'b'), 0u);
+}
+
+TEST(Unicode, CompatibilityDecompositions) {
+  uint32_t out[kMaxCompatDecomposition];
+  ASSERT_EQ(decompose_compat(0xFB01, out), 2u);
+  EXPECT_EQ(out[0], uint32_t{'f'});
+  EXPECT_EQ(out[1], uint32_t{'i'});
+  EXPECT_EQ(decompose_compat(0xFDFA, out), 18u);
+  ASSERT_EQ(decompose_compat(0x1D400, out), 1u);
+  EXPECT_EQ(out[0], uint32_t{'A'});
+  EXPECT_EQ(decompose_compat('a', out), 0u);
 }
 
 TEST(Unicode, Decompositions) {

@@ -1,18 +1,17 @@
 #!/usr/bin/env python3
 """The Hugging Face tokenizers library as the oracle of engine/text.
 
-    tokenizer_oracle.py section  --tokenizer tokenizer.json --output FILE
-        Writes the tokenizer section of a model file (docs/tokenizers.md), by a second implementation of its layout.
-    tokenizer_oracle.py compare  --tokenizer tokenizer.json --tool tokenize_lines [--count N] [--seed N] [--texts FILE...]
-        Tokenises texts of FILEs (one a line) and N generated ones with both, compares ids, byte offsets, token counts
-        and truncation, and exits 1 at any difference.
-    tokenizer_oracle.py variants --tokenizer tokenizer.json --tool tokenize_lines [--count N]
-        The same for many configurations over a reduced vocabulary: normaliser flags, added tokens with every flag,
-        prefixes, word lengths.
-    tokenizer_oracle.py fixtures --tokenizer tokenizer.json --output-dir tests/fixtures/text
-        Regenerates the golden fixtures of tests/text.
-    tokenizer_oracle.py speed    --tokenizer tokenizer.json --texts FILE...
-        MB/s of the library on one thread.
+    tokenizer_oracle.py compare  --tokenizer SOURCE --tools FOLDER [--count N] [--seed N] [--texts FILE...]
+        SOURCE is a tokenizer.json or a folder with tokenizer files, FOLDER the build's tests/text. Converts the
+        tokenizer, tokenises texts of FILEs (one a line), every character, huge texts, every added token and N generated
+        texts with both, compares ids, byte offsets, token counts and truncation, and exits 1 at any difference.
+    tokenizer_oracle.py variants --tokenizer BERT --tools FOLDER [--count N]
+        The same for many configurations of WordPiece over a reduced vocabulary: normaliser flags, added tokens with
+        every flag, prefixes, word lengths.
+    tokenizer_oracle.py fixtures --tokenizers FOLDER --tools FOLDER --output-dir tests/fixtures/text
+        Regenerates the golden fixtures of tests/text from the tokenizers of FOLDER, each reduced to a small vocabulary.
+    tokenizer_oracle.py speed    --tokenizer SOURCE --tools FOLDER --texts FILE... [--rounds N]
+        MB/s of both on one thread, in turns.
 
 Invalid UTF-8 is given to the tool as it is, and to the library decoded with errors="replace".
 """
@@ -32,52 +31,24 @@ os.environ["TOKENIZERS_PARALLELISM"] = "false"
 import tokenizers  # noqa: E402
 from tokenizers import Tokenizer  # noqa: E402
 
-SEQUENCE = 0xFFFFFFFF
 
 
 # --- the section -------------------------------------------------------------------------------------------------
 
 
-def string(text):
-    data = text.encode("utf-8")
-    return struct.pack("<I", len(data)) + data
-
-
-def section_of(config):
-    """The bytes of the tokenizer section for a parsed tokenizer.json with WordPiece."""
-    model, normalizer = config["model"], config["normalizer"]
-    if model.get("type", "WordPiece") != "WordPiece" or normalizer["type"] != "BertNormalizer":
-        sys.exit("only WordPiece with BertNormalizer")
-    if config["pre_tokenizer"]["type"] != "BertPreTokenizer":
-        sys.exit("only BertPreTokenizer")
-    pieces = sorted(model["vocab"], key=model["vocab"].get)
-    if [model["vocab"][piece] for piece in pieces] != list(range(len(pieces))):
-        sys.exit("the ids of the vocabulary have gaps")
-    strip = normalizer["strip_accents"]
-    strip = normalizer["lowercase"] if strip is None else strip
-    flags = [normalizer["clean_text"], normalizer["handle_chinese_chars"], strip, normalizer["lowercase"]]
-    template = []
-    post = config["post_processor"]
-    for entry in post["single"] if post else [{"Sequence": {"id": "A"}}]:
-        if "Sequence" in entry:
-            template.append(SEQUENCE)
+def section_of(source, tools):
+    """The bytes that the converter makes of a tokenizer.json (a dict) or a path."""
+    with tempfile.TemporaryDirectory() as folder:
+        if isinstance(source, dict):
+            path = os.path.join(folder, "tokenizer.json")
+            with open(path, "w", encoding="utf-8") as file:
+                json.dump(source, file, ensure_ascii=False)
         else:
-            template += post["special_tokens"][entry["SpecialToken"]["id"]]["ids"]
-    added = config["added_tokens"]
-    out = struct.pack("<4I", 1, len(pieces), len(added), len(template))
-    out += struct.pack(
-        "<3I",
-        sum(bool(f) << i for i, f in enumerate(flags)),
-        model["vocab"][model["unk_token"]],
-        model["max_input_chars_per_word"],
-    )
-    out += string(model["continuing_subword_prefix"])
-    out += b"".join(string(piece) for piece in pieces)
-    for token in added:
-        names = ("single_word", "lstrip", "rstrip", "normalized", "special")
-        out += struct.pack("<2I", token["id"], sum(token[name] << i for i, name in enumerate(names)))
-        out += string(token["content"])
-    return out + b"".join(struct.pack("<I", entry) for entry in template)
+            path = source
+        output = os.path.join(folder, "section")
+        subprocess.run([os.path.join(tools, "tokenizer_section"), path, output], check=True)
+        with open(output, "rb") as file:
+            return file.read()
 
 
 # --- texts -------------------------------------------------------------------------------------------------------
@@ -220,6 +191,12 @@ def every_character():
             yield ("a" + chr(c) + "b").encode()
 
 
+def every_added_token(added):
+    for content in added:
+        for before, after in (("", ""), ("a", "b"), (" ", " "), ("  ", "\n x"), ("\u00e9", "."), ("x", content)):
+            yield (before + content + after).encode()
+
+
 def read_lines(paths):
     for path in paths:
         with open(path, "rb") as file:
@@ -337,8 +314,24 @@ def batches(texts, count, size_limit=1 << 24):
         yield batch
 
 
+def byte_alphabet():
+    """{character: byte} of ByteLevel."""
+    plain = [b for b in range(256) if 0x21 <= b <= 0x7E or 0xA1 <= b <= 0xAC or b >= 0xAE]
+    others = [b for b in range(256) if b not in plain]
+    return {**{chr(b): b for b in plain}, **{chr(256 + i): b for i, b in enumerate(others)}}
+
+
+BYTES = byte_alphabet()
+
+
 def words_of(config):
-    return [p for p in config["model"]["vocab"] if not p.startswith("[unused")]
+    """The pieces as text."""
+    vocab = config["model"]["vocab"]
+    pieces = list(vocab) if isinstance(vocab, dict) else [piece for piece, _ in vocab]
+    if "\"ByteLevel\"" in json.dumps(config["pre_tokenizer"]):
+        raw = [bytes(BYTES[c] for c in p) if set(p) <= set(BYTES) else p.encode() for p in pieces]
+        pieces = [p.decode("utf-8", errors="ignore") for p in raw]
+    return [p.replace("\u2581", " ") for p in pieces if p and not p.startswith("[unused")]
 
 
 def load(path):
@@ -346,12 +339,29 @@ def load(path):
         return json.load(file)
 
 
-def compare(arguments):
-    config = load(arguments.tokenizer)
+def json_of(source):
+    """The tokenizer.json (or tokenizer.derived.json) of a path."""
+    if not os.path.isdir(source):
+        return source
+    for name in ("tokenizer.json", "tokenizer.derived.json"):
+        if os.path.exists(os.path.join(source, name)):
+            return os.path.join(source, name)
+    sys.exit(f"{source}: no tokenizer.json")
+
+
+def reference_of(config):
     tokenizer = Tokenizer.from_str(json.dumps(config))
     tokenizer.no_truncation()
     tokenizer.no_padding()
-    section = section_of(config)
+    return tokenizer
+
+
+def compare(arguments):
+    path = json_of(arguments.tokenizer)
+    config = load(path)
+    tokenizer = reference_of(config)
+    section = section_of(path, arguments.tools)
+    arguments.tool = os.path.join(arguments.tools, "tokenize_lines")
     added = [token["content"] for token in config["added_tokens"]]
     generator = Generator(random.Random(arguments.seed), words_of(config), added)
     report = [20]
@@ -360,6 +370,7 @@ def compare(arguments):
         ("lines of files", read_lines(arguments.texts)),
         ("every character, alone and between letters", every_character()),
         ("texts of 1 KiB to 1 MiB", huge_texts()),
+        ("every added token", every_added_token(added)),
         ("generated", (generator.make() for _ in range(arguments.count))),
     ]
     for name, texts in sources:
@@ -467,7 +478,7 @@ def variants(arguments):
         added = [t["content"] for t in variant["added_tokens"]]
         generator = Generator(random.Random(index), words_of(variant), added)
         texts = [generator.make() for _ in range(arguments.count)]
-        bad = differences(tokenizer, Tool(arguments.tool, section_of(variant)), texts, [3])
+        bad = differences(tokenizer, Tool(os.path.join(arguments.tools, "tokenize_lines"), section_of(variant, arguments.tools)), texts, [3])
         print(f"{name}: {len(variant['model']['vocab'])} pieces, {len(texts)} texts, {bad} differences", flush=True)
         total, wrong = total + len(texts), wrong + bad
     print(f"tokenizers {tokenizers.__version__}: {total} texts, {wrong} differences")
@@ -486,7 +497,7 @@ def varint(value):
     return bytes(out)
 
 
-def fixture(variant, count, seed):
+def fixture(variant, count, seed, tools):
     """u32 section size, section; u32 count; per text, as LEB128: size, bytes, number of tokens, and per token its id,
     begin - previous end (zigzag), end - begin."""
     tokenizer = Tokenizer.from_str(json.dumps(variant))
@@ -497,7 +508,7 @@ def fixture(variant, count, seed):
         text = generator.make()
         if len(text) <= 300:
             texts.append(text)
-    section = section_of(variant)
+    section = section_of(variant, tools)
     out = struct.pack("<I", len(section)) + section + struct.pack("<I", len(texts))
     for text in texts:
         ids, spans = expected(tokenizer, text, True)
@@ -511,7 +522,7 @@ def fixture(variant, count, seed):
 
 
 def fixtures(arguments):
-    config = load(arguments.tokenizer)
+    config = load(os.path.join(arguments.tokenizers, "bert-base-uncased", "tokenizer.json"))
     uncased = reduced(config, 4000, flags())
     cased = reduced(config, 2500, flags(strip=False, lower=False))
     for content, chosen in (
@@ -522,19 +533,11 @@ def fixtures(arguments):
     plain = reduced(config, 1500, flags(False, False, True, False), prefix="_")
     os.makedirs(arguments.output_dir, exist_ok=True)
     for name, variant, count in (("uncased", uncased, 2200), ("cased", cased, 1000), ("plain", plain, 800)):
-        data = fixture(variant, count, sum(name.encode()))
+        data = fixture(variant, count, sum(name.encode()), arguments.tools)
         path = os.path.join(arguments.output_dir, f"wordpiece_{name}.bin")
         with open(path, "wb") as file:
             file.write(data)
         print(f"tokenizers {tokenizers.__version__}: {path}: {count} texts, {len(data)} bytes")
-    return True
-
-
-def section(arguments):
-    data = section_of(load(arguments.tokenizer))
-    with open(arguments.output, "wb") as file:
-        file.write(data)
-    print(f"{arguments.output}: {len(data)} bytes")
     return True
 
 
@@ -560,11 +563,11 @@ def speed(arguments):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    commands = {"section": section, "compare": compare, "variants": variants, "fixtures": fixtures, "speed": speed}
+    commands = {"compare": compare, "variants": variants, "fixtures": fixtures, "speed": speed}
     parser.add_argument("command", choices=commands)
-    parser.add_argument("--tokenizer", required=True)
-    parser.add_argument("--tool")
-    parser.add_argument("--output")
+    parser.add_argument("--tokenizer")
+    parser.add_argument("--tokenizers")
+    parser.add_argument("--tools", required=True)
     parser.add_argument("--output-dir")
     parser.add_argument("--texts", nargs="*", default=[])
     parser.add_argument("--count", type=int, default=10000)

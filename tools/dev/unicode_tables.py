@@ -1,12 +1,12 @@
 #!/usr/bin/env python3
-"""Writes engine/text/unicode_tables.inc: the character properties that the WordPiece tokenizer needs.
+"""Writes engine/text/unicode_tables.inc: the character properties that the tokenizers need.
 
     unicode_tables.py [--output engine/text/unicode_tables.inc] [--report]
 
 The properties are measured, code point by code point, on the Hugging Face tokenizers library, because identity with
 it is the requirement and its tables come from several Rust crates that each carry another version of Unicode:
-categories (Mn, P*, C*) are those of Unicode 8, normalisation is Unicode 9, lower case and \\w are recent. No published
-UnicodeData.txt gives that mixture. --report prints where each property differs from this Python's unicodedata.
+categories (Mn, P*, C*) are those of Unicode 8, normalisation is Unicode 9, lower case, \\w and the classes of its
+regular expressions are recent. No published UnicodeData.txt gives that mixture. --report prints where each property differs from this Python's unicodedata.
 
 What is assumed, and checked below: every property is free of context; canonical combining classes are those of
 unicodedata wherever the library treats the character as non-starter (each is compared with a mark of every class).
@@ -18,12 +18,13 @@ import sys
 import unicodedata
 
 import tokenizers
-from tokenizers import AddedToken, Tokenizer, models, normalizers, pre_tokenizers
+from tokenizers import AddedToken, Regex, Tokenizer, models, normalizers, pre_tokenizers
 
 CODE_POINTS = [c for c in range(0x110000) if not 0xD800 <= c < 0xE000]
 
 # Flags, in the order of enum CharFlag in engine/text/unicode.h.
 REMOVED, SPACE, IDEOGRAPH, MARK, PUNCTUATION, WORD, DECOMPOSES = (1 << i for i in range(7))
+LETTER, UPPER, LOWER, NUMBER, NUMERIC, COMBINING, COMPATIBILITY, NFC_INERT, NFKC_INERT = (1 << i for i in range(7, 16))
 
 HANGUL_FIRST, HANGUL_COUNT = 0xAC00, 11172
 
@@ -38,6 +39,35 @@ def mapping(normalizer, name):
         if alone != chr(c):
             changed[c] = alone
     return changed
+
+
+def matches(pre_tokenizer, joined):
+    """The code points of `joined` that the pre-tokenizer keeps."""
+    kept = set()
+    for _, (begin, end) in pre_tokenizer.pre_tokenize_str(joined):
+        kept.update(ord(char) for char in joined[begin:end])
+    return kept
+
+
+def regex_class(expression, joined):
+    return matches(pre_tokenizers.Split(Regex(expression + "+"), "removed", invert=True), joined)
+
+
+def check_contractions():
+    """(?i:'s|'t|'re|'ve|'m|'ll|'d) matches what split_pattern.cpp says, whatever folds to it."""
+    pattern = pre_tokenizers.Split(Regex("(?i:'s|'t|'re|'ve|'m|'ll|'d)"), "removed", invert=True)
+    folds = {c: chr(c).casefold() for c in CODE_POINTS}
+    letters = {c for c in CODE_POINTS if folds[c] and set(folds[c]) <= set("streavmld")}
+    for c in CODE_POINTS:
+        got = [piece for piece, _ in pattern.pre_tokenize_str("'" + chr(c))]
+        if bool(got) != (chr(c) in "sStTmMdD\u017f"):
+            sys.exit(f"'{chr(c)} (U+{c:04X}) gives {got}")
+    for a in letters:
+        for b in letters:
+            got = [piece for piece, _ in pattern.pre_tokenize_str("'" + chr(a) + chr(b))]
+            pair = (chr(a) + chr(b)).lower()
+            if chr(a) not in "sStTmMdD\u017f" and bool(got) != (pair in ("re", "ve", "ll")):
+                sys.exit(f"'{chr(a)}{chr(b)} gives {got}")
 
 
 def measure():
@@ -96,7 +126,62 @@ def measure():
         stripped = encoding.offsets[encoding.ids.index(2)] == (1, 6)
         if stripped != bool(flags[c] & SPACE):
             sys.exit(f"\\s differs from the pre-tokenizer's white space at U+{c:04X}")
-    return flags, lower, nfd, combining_classes(nfd)
+    # The classes of the regular expressions of Split and ByteLevel.
+    joined = "".join(map(chr, CODE_POINTS))
+    for flag, expression in (
+        (LETTER, r"\p{L}"),
+        (UPPER, r"[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]"),
+        (LOWER, r"[\p{Ll}\p{Lm}\p{Lo}\p{M}]"),
+        (NUMBER, r"\p{N}"),
+    ):
+        for c in regex_class(expression, joined):
+            flags[c] |= flag
+    spaces = regex_class(r"\s", joined)
+    if spaces != {c for c in CODE_POINTS if flags[c] & SPACE} or spaces & regex_class(r"[\p{L}\p{N}]", joined):
+        sys.exit("\\s of Split differs from the pre-tokenizers' white space, or meets letters and numbers")
+    if regex_class(r"[^\s\p{L}\p{N}]", joined) != {c for c in CODE_POINTS if not flags[c] & (SPACE | LETTER | NUMBER)}:
+        sys.exit("[^\\s\\p{L}\\p{N}] is not the rest")
+    check_contractions()
+    between = "a".join(map(chr, CODE_POINTS))
+    for piece, _ in pre_tokenizers.Digits(individual_digits=True).pre_tokenize_str(between):
+        if len(piece) == 1 and piece != "a":
+            flags[ord(piece)] |= NUMERIC
+    for c, image in mapping(normalizers.StripAccents(), "StripAccents").items():
+        if image != "":
+            sys.exit(f"StripAccents: U+{c:04X} becomes {image!r}")
+        flags[c] |= COMBINING
+    if mapping(normalizers.Lowercase(), "Lowercase") != lower:
+        sys.exit("Lowercase is not the lower case of BertNormalizer")
+
+    classes = combining_classes(nfd)
+    nfkd = {c: normalizers.NFKD().normalize_str(chr(c)) for c in CODE_POINTS}
+    nfkd = {c: image for c, image in nfkd.items() if image != nfd.get(c, chr(c))}
+    for c in nfkd:
+        flags[c] |= COMPATIBILITY
+    pairs = compositions(nfd)
+    seconds = {second for _, second in pairs} | set(range(0x1161, 0x1176)) | set(range(0x11A8, 0x11C3))
+    for c in CODE_POINTS:
+        if c in classes or c in seconds:
+            continue
+        if normalizers.NFC().normalize_str(chr(c)) == chr(c):
+            flags[c] |= NFC_INERT
+        if normalizers.NFKC().normalize_str(chr(c)) == chr(c):
+            flags[c] |= NFKC_INERT
+    return flags, lower, nfd, classes, nfkd, pairs
+
+
+def compositions(nfd):
+    """{(first, second): composite}, without Hangul."""
+    compose = normalizers.NFC().normalize_str
+    pairs = {}
+    for c, image in nfd.items():
+        if HANGUL_FIRST <= c < HANGUL_FIRST + HANGUL_COUNT or compose(chr(c)) != chr(c):
+            continue
+        first = compose(image[:-1])
+        if len(first) != 1 or compose(first + image[-1]) != chr(c):
+            sys.exit(f"U+{c:04X} is not the composition of two characters")
+        pairs[ord(first), ord(image[-1])] = c
+    return pairs
 
 
 def combining_classes(nfd):
@@ -155,7 +240,7 @@ class Writer:
         self.lines += [line, "};", ""]
 
 
-def generate(flags, lower, nfd, classes):
+def generate(flags, lower, nfd, classes, nfkd, pairs):
     records, indices = {}, []
     specials = {c: image for c, image in lower.items() if len(image) != 1}
     if specials != {0x130: "i\u0307"}:
@@ -165,7 +250,7 @@ def generate(flags, lower, nfd, classes):
         record = (delta, flags.get(c, 0), classes.get(c, 0))
         indices.append(records.setdefault(record, len(records)))
     if len(records) > 256:
-        sys.exit("more than 256 distinct records: widen char_record_index to 16 bits")
+        sys.exit("more than 256 distinct records: the leaves need 16 bits")
 
     best = None
     for low in range(3, 8):
@@ -208,6 +293,27 @@ def generate(flags, lower, nfd, classes):
         out.array("uint%d_t" % (8 * width), width, f"kDecomposeKeys{suffix}", ["0x%X" % c for c in keys])
         out.array("uint16_t", 2, f"kDecomposeStarts{suffix}", starts)
         out.array("uint16_t", 2, f"kDecomposePool{suffix}", ["0x%X" % u for u in pool])
+    # Full compatibility decompositions where they are not the canonical ones.
+    pool, starts = [], []
+    for c in sorted(nfkd):
+        starts.append(len(pool))
+        pool += utf16(nfkd[c])
+    starts.append(len(pool))
+    longest = max(len(image) for image in nfkd.values())
+    if longest > 18:
+        sys.exit(f"a compatibility decomposition of {longest} characters")
+    bmp = [c for c in sorted(nfkd) if c < 0x10000]
+    high = [c for c in sorted(nfkd) if c >= 0x10000]
+    out.array("uint16_t", 2, "kCompatKeysBmp", ["0x%X" % c for c in bmp])
+    out.array("uint32_t", 4, "kCompatKeysHigh", ["0x%X" % c for c in high])
+    out.array("uint16_t", 2, "kCompatStarts", starts)
+    out.array("uint16_t", 2, "kCompatPool", ["0x%X" % u for u in pool])
+
+    # Canonical compositions: sorted by second and first character, and the composite of each.
+    for suffix, ctype, width, keep in (("Bmp", "uint16_t", 2, lambda c: c < 0x10000), ("High", "uint32_t", 4, lambda c: c >= 0x10000)):
+        chosen = sorted((second, first, c) for (first, second), c in pairs.items() if keep(c))
+        for name, at in (("Second", 0), ("First", 1), ("Composite", 2)):
+            out.array(ctype, width, f"kCompose{name}{suffix}", ["0x%X" % entry[at] for entry in chosen])
     out.lines.append(f"// {out.bytes} bytes in all.")
     return "\n".join(out.lines) + "\n", out.bytes, len(records)
 
@@ -222,7 +328,7 @@ def ranges(code_points):
     return " ".join(f"{a:04X}" if a == b else f"{a:04X}-{b:04X}" for a, b in runs) or "none"
 
 
-def report(flags, lower, nfd, classes):
+def report(flags, lower, nfd, classes, nfkd, pairs):
     print(f"tokenizers {tokenizers.__version__} against unicodedata {unicodedata.unidata_version}")
     category = {c: unicodedata.category(chr(c)) for c in CODE_POINTS}
     expected = {
@@ -230,6 +336,10 @@ def report(flags, lower, nfd, classes):
         "white space": (SPACE, lambda c: chr(c).isspace()),
         "nonspacing mark": (MARK, lambda c: category[c] == "Mn"),
         "punctuation": (PUNCTUATION, lambda c: category[c][0] == "P"),
+        "letter": (LETTER, lambda c: category[c][0] == "L"),
+        "number": (NUMBER, lambda c: category[c][0] == "N"),
+        "numeric (Digits)": (NUMERIC, lambda c: category[c][0] == "N"),
+        "combining mark (StripAccents)": (COMBINING, lambda c: category[c][0] == "M"),
         "decomposes": (DECOMPOSES, lambda c: unicodedata.normalize("NFD", chr(c)) != chr(c)),
     }
     for name, (flag, predicate) in expected.items():
@@ -239,6 +349,8 @@ def report(flags, lower, nfd, classes):
     theirs = {c for c in CODE_POINTS if unicodedata.combining(chr(c)) and c not in nfd}
     print(f"non-starters: {len(classes)}; only unicodedata: {ranges(theirs - set(classes))}")
     print(f"lower case: {len(lower)}; differs at {ranges(c for c in CODE_POINTS if chr(c).lower() != lower.get(c, chr(c)))}")
+    theirs = {c for c in CODE_POINTS if unicodedata.normalize("NFKD", chr(c)) != nfkd.get(c, nfd.get(c, chr(c)))}
+    print(f"compatibility decompositions: {len(nfkd)}; of unicodedata differ {ranges(theirs)}; compositions: {len(pairs)}")
     print(f"word characters: {sum(1 for c in CODE_POINTS if flags[c] & WORD)}; ideographs: {ranges(c for c in CODE_POINTS if flags[c] & IDEOGRAPH)}")
 
 
