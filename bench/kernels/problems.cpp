@@ -165,6 +165,116 @@ Problem activate(Shape s) {
   return p;
 }
 
+Problem rms_norm(Shape s) {
+  Problem p;
+  auto o = std::make_shared<Operands>();
+  o->a = numbers(s.m * s.n), o->b = numbers(s.m * s.n), o->c = numbers(s.n), o->d = aligned<float>(s.m * s.n);
+  p.bytes = 12 * count(s.m * s.n);
+  p.call = [=](const kernels::KernelTable& table, const uint8_t*, size_t part, size_t parts) {
+    const Range r = split_range(s.m, part, parts);
+    if (r.empty()) return;
+    const size_t at = r.begin * s.n;
+    kernels::RmsNorm args{};
+    args.x = o->a.data() + at, args.residual = o->b.data() + at, args.y = o->d.data() + at;
+    args.weight = o->c.data();
+    args.rows = r.end - r.begin, args.groups = 1, args.width = args.group_stride = s.n;
+    args.x_stride = args.residual_stride = args.sum_stride = args.y_stride = s.n;
+    args.eps = 1e-6f;
+    table.rms_norm(args);
+  };
+  return p;
+}
+
+// Two operands a row, one result.
+template <class Args, auto slot>
+Problem two_operands(Shape s, void (*fill)(Args&, const float* x, const float* r)) {
+  Problem p;
+  auto o = std::make_shared<Operands>();
+  o->a = numbers(s.m * s.n), o->b = numbers(s.m * s.n), o->d = aligned<float>(s.m * s.n);
+  p.bytes = 12 * count(s.m * s.n);
+  p.call = [=](const kernels::KernelTable& table, const uint8_t*, size_t part, size_t parts) {
+    const Range rows = split_range(s.m, part, parts);
+    if (rows.empty()) return;
+    const size_t at = rows.begin * s.n;
+    Args args{};
+    fill(args, o->a.data() + at, o->b.data() + at);
+    if constexpr (requires { args.out; }) {
+      args.out = o->d.data() + at;
+      args.gate_stride = args.up_stride = args.out_stride = s.n;
+    } else {
+      args.y = o->d.data() + at;
+      args.x_stride = args.r_stride = args.y_stride = s.n;
+    }
+    args.rows = rows.end - rows.begin, args.width = s.n;
+    (table.*slot)(args);
+  };
+  return p;
+}
+
+Problem gate(Shape s) {
+  using kernels::Gate;
+  return two_operands<Gate, &kernels::KernelTable::gate>(
+      s, [](Gate& g, const float* x, const float* r) { g.gate = x, g.up = r, g.act = kernels::Act::silu; });
+}
+
+Problem add_scaled(Shape s) {
+  using kernels::AddScaled;
+  return two_operands<AddScaled, &kernels::KernelTable::add_scaled>(
+      s, [](AddScaled& a, const float* x, const float* r) { a.x = x, a.r = r, a.scale = 0.5f; });
+}
+
+// In place, of operations that a repetition keeps within ordinary values.
+template <class Args, auto slot>
+Problem in_place(Shape s, void (*fill)(Args&)) {
+  Problem p;
+  auto o = std::make_shared<Operands>();
+  o->a = numbers(s.m * s.n);
+  p.bytes = 8 * count(s.m * s.n);
+  p.call = [=](const kernels::KernelTable& table, const uint8_t*, size_t part, size_t parts) {
+    const Range r = split_range(s.m, part, parts);
+    if (r.empty()) return;
+    Args args{};
+    fill(args);
+    args.x = o->a.data() + r.begin * s.n;
+    args.rows = r.end - r.begin, args.width = args.stride = s.n;
+    (table.*slot)(args);
+  };
+  return p;
+}
+
+Problem softcap(Shape s) {
+  using kernels::Softcap;
+  return in_place<Softcap, &kernels::KernelTable::softcap>(s, [](Softcap& c) { c.cap = 50; });
+}
+
+Problem softmax_rows(Shape s) {
+  using kernels::SoftmaxRows;
+  return in_place<SoftmaxRows, &kernels::KernelTable::softmax_rows>(s, [](SoftmaxRows&) {});
+}
+
+// N heads, K wide, all of whose elements turn; the angles' values do not matter.
+Problem rope(Shape s) {
+  Problem p;
+  const size_t half = s.k / 2, width = s.n * s.k;
+  auto o = std::make_shared<Operands>();
+  o->a = numbers(s.m * width), o->ids = aligned<uint32_t>(s.m);
+  o->b = aligned<float>(s.m * half), o->c = aligned<float>(s.m * half);
+  for (size_t i = 0; i < s.m * half; ++i) o->b[i] = 0.6f, o->c[i] = 0.8f;
+  for (size_t i = 0; i < s.m; ++i) o->ids[i] = static_cast<uint32_t>(i);
+  p.bytes = 8 * count(s.m * width) + 8 * count(s.m * half);
+  p.call = [=](const kernels::KernelTable& table, const uint8_t*, size_t part, size_t parts) {
+    const Range r = split_range(s.m, part, parts);
+    if (r.empty()) return;
+    kernels::Rope args{};
+    args.x = o->a.data() + r.begin * width, args.stride = width, args.head_stride = s.k;
+    args.cos = o->b.data(), args.sin = o->c.data(), args.table_stride = half;
+    args.positions = o->ids.data() + r.begin;
+    args.rows = r.end - r.begin, args.heads = s.n, args.rotated = s.k;
+    table.rope(args);
+  };
+  return p;
+}
+
 Problem quantize_rows(Shape s) {
   Problem p;
   const size_t stride = round_up(s.n, 64);
@@ -224,6 +334,12 @@ const std::vector<Operation>& list() {
       {"gelu_tanh", "activate", Arithmetic::none, false, wide_rows, activate<Act::gelu_tanh>},
       {"tanh", "activate", Arithmetic::none, false, rows, activate<Act::tanh>},
       {"relu", "activate", Arithmetic::none, false, wide_rows, activate<Act::relu>},
+      {"rms_norm", "rms_norm", Arithmetic::none, false, rows, rms_norm},
+      {"gate_silu", "gate", Arithmetic::none, false, wide_rows, gate},
+      {"add_scaled", "add_scaled", Arithmetic::none, false, rows, add_scaled},
+      {"softcap", "softcap", Arithmetic::none, false, rows, softcap},
+      {"softmax_rows", "softmax_rows", Arithmetic::none, false, {{128, 128, 1}}, softmax_rows},
+      {"rope", "rope", Arithmetic::none, false, {{16, 14, 64}, {128, 14, 64}}, rope},
       {"quantize_rows",
        "quantize_rows",
        Arithmetic::none,

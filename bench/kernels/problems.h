@@ -13,7 +13,7 @@
 
 namespace onepass::bench {
 
-// Of a product [M,K] x [N,K]. Attention: M tokens, N heads, heads K wide. Others: M rows, N wide, K = 1.
+// Of a product [M,K] x [N,K]. Attention and rope: M tokens, N heads, heads K wide. Others: M rows, N wide, K = 1.
 struct Shape {
   size_t m, n, k;
   std::string text() const { return std::to_string(m) + "x" + std::to_string(n) + "x" + std::to_string(k); }
