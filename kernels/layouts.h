@@ -27,11 +27,14 @@ enum class Layout : uint32_t {
   // [ceil(N/32)][ceil(K/4)][32][4], padding is 128 (code 0); then f32 scale[ceil(N/32)*32], which is
   // 1 in the padding. The codes fill a multiple of 128 bytes, so the scales are aligned.
   i8_n32k4 = 6,
+  // bfloat16, the upper half of an f32, in panels and in rows like f16.
+  bf16_n16 = 12,
+  bf16_rows = 13,
 };
 
-constexpr uint32_t layout_count = 7;
+constexpr uint32_t layout_count = 14;
 
-enum class Dtype : uint32_t { none = 0, f32 = 1, f16 = 2, i8 = 3 };
+enum class Dtype : uint32_t { none = 0, f32 = 1, f16 = 2, i8 = 3, bf16 = 5 };
 
 // Largest K of an integer product: 127 * 255 * K stays below 2^31.
 constexpr size_t max_int8_k = 65536;
@@ -49,6 +52,9 @@ constexpr Dtype dtype_of(Layout layout) {
     case Layout::i8_rows:
     case Layout::i8_n32k4:
       return Dtype::i8;
+    case Layout::bf16_rows:
+    case Layout::bf16_n16:
+      return Dtype::bf16;
     case Layout::none:
       break;
   }
@@ -71,6 +77,10 @@ constexpr const char* layout_name(Layout layout) {
       return "f16_n16";
     case Layout::i8_n32k4:
       return "i8_n32k4";
+    case Layout::bf16_n16:
+      return "bf16_n16";
+    case Layout::bf16_rows:
+      return "bf16_rows";
   }
   return "none";
 }
@@ -105,10 +115,12 @@ constexpr size_t packed_bytes(Layout layout, size_t n, size_t k) {
     case Layout::f32_rows:
       return n * k * 4;
     case Layout::f16_rows:
+    case Layout::bf16_rows:
       return n * k * 2;
     case Layout::f32_n16:
       return round_up(n, 16) * k * 4;
     case Layout::f16_n16:
+    case Layout::bf16_n16:
       return round_up(n, 16) * k * 2;
     case Layout::i8_rows:
     case Layout::i8_n32k4:

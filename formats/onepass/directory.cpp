@@ -92,7 +92,7 @@ Status parse_entry(Cursor& cursor, const SectionBytes& section, const TensorNeed
   const uint64_t at = cursor.offset();
   const uint32_t dtype = cursor.u32(), layout = cursor.u32();
   if (!cursor.ok()) return section_truncated(section, at);
-  if (dtype < 1 || dtype > static_cast<uint32_t>(kernels::Dtype::i8)) {
+  if (dtype < 1 || dtype > static_cast<uint32_t>(kernels::Dtype::bf16)) {
     return make_error(Code::unknown_value, at, need.name, "unknown element type %" PRIu32, dtype);
   }
   if (layout < 1 || layout >= kernels::layout_count) {

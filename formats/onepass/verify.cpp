@@ -29,6 +29,7 @@ size_t find_first(const T* data, size_t n, Bad bad) noexcept {
 
 constexpr auto f32_not_finite = [](uint32_t bits) { return (bits & 0x7F800000u) == 0x7F800000u; };
 constexpr auto f16_not_finite = [](uint16_t bits) { return (bits & 0x7C00u) == 0x7C00u; };
+constexpr auto bf16_not_finite = [](uint16_t bits) { return (bits & 0x7F80u) == 0x7F80u; };
 // A finite float above 0 has bits 1 to 0x7F7FFFFF.
 constexpr auto not_positive = [](uint32_t bits) { return bits - 1u >= 0x7F7FFFFFu; };
 
@@ -68,6 +69,14 @@ Status check_f16(const TensorView& tensor) noexcept {
   const size_t bad = find_first(data, count, f16_not_finite);
   if (bad != count) return value_error(tensor, Code::non_finite, bad * 2, "a weight is not finite");
   return tensor.layout == Layout::f16_n16 ? check_panel16(tensor, data) : Status();
+}
+
+Status check_bf16(const TensorView& tensor) noexcept {
+  const auto* data = static_cast<const uint16_t*>(tensor.data);
+  const size_t count = static_cast<size_t>(tensor.bytes / 2);
+  const size_t bad = find_first(data, count, bf16_not_finite);
+  if (bad != count) return value_error(tensor, Code::non_finite, bad * 2, "a weight is not finite");
+  return tensor.layout == Layout::bf16_n16 ? check_panel16(tensor, data) : Status();
 }
 
 Status check_scales(const TensorView& tensor) noexcept {
@@ -158,6 +167,9 @@ Status check_tensor_values(const TensorView& tensor) noexcept {
     case Layout::f16_rows:
     case Layout::f16_n16:
       return check_f16(tensor);
+    case Layout::bf16_rows:
+    case Layout::bf16_n16:
+      return check_bf16(tensor);
     case Layout::i8_rows:
       return check_i8_rows(tensor);
     case Layout::i8_n32k4:

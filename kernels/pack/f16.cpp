@@ -27,4 +27,10 @@ uint16_t f16_from_f32(float value) {
   return static_cast<uint16_t>(sign | half);
 }
 
+uint16_t bf16_from_f32(float value) {
+  const auto bits = std::bit_cast<uint32_t>(value);
+  if ((bits & 0x7fffffffu) > 0x7f800000u) return static_cast<uint16_t>(bits >> 16 | 0x40u);
+  return static_cast<uint16_t>((bits + 0x7fffu + (bits >> 16 & 1u)) >> 16);
+}
+
 }  // namespace onepass::kernels

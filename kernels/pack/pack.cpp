@@ -8,7 +8,7 @@
 namespace onepass::kernels {
 namespace {
 
-constexpr uint16_t f16_infinity = 0x7c00;
+constexpr uint16_t f16_infinity = 0x7c00, bf16_infinity = 0x7f80;
 constexpr float smallest_absmax = 1e-30f;
 
 PackResult first_non_finite(const float* w, size_t count) {
@@ -21,6 +21,13 @@ PackResult first_non_finite(const float* w, size_t count) {
 PackResult first_f16_overflow(const float* w, size_t count) {
   for (size_t i = 0; i < count; ++i) {
     if ((f16_from_f32(w[i]) & 0x7fffu) == f16_infinity) return {PackStatus::f16_overflow, i};
+  }
+  return {};
+}
+
+PackResult first_bf16_overflow(const float* w, size_t count) {
+  for (size_t i = 0; i < count; ++i) {
+    if ((bf16_from_f32(w[i]) & 0x7fffu) == bf16_infinity) return {PackStatus::f16_overflow, i};
   }
   return {};
 }
@@ -100,6 +107,10 @@ PackResult pack_matmul(Layout layout, const float* w, size_t n, size_t k, void* 
       if (const PackResult fits = first_f16_overflow(w, n * k); !fits.ok()) return fits;
       pack_float_panels(w, n, k, static_cast<uint16_t*>(out), f16_from_f32);
       return {};
+    case Layout::bf16_n16:
+      if (const PackResult fits = first_bf16_overflow(w, n * k); !fits.ok()) return fits;
+      pack_float_panels(w, n, k, static_cast<uint16_t*>(out), bf16_from_f32);
+      return {};
     case Layout::i8_n32k4:
       pack_i8_panels(w, n, k, out);
       return {};
@@ -120,6 +131,12 @@ PackResult pack_rows(Layout layout, const float* w, size_t n, size_t k, void* ou
       for (size_t i = 0; i < n * k; ++i) half[i] = f16_from_f32(w[i]);
       return {};
     }
+    case Layout::bf16_rows: {
+      if (const PackResult fits = first_bf16_overflow(w, n * k); !fits.ok()) return fits;
+      auto* half = static_cast<uint16_t*>(out);
+      for (size_t i = 0; i < n * k; ++i) half[i] = bf16_from_f32(w[i]);
+      return {};
+    }
     case Layout::i8_rows:
       pack_i8_rows(w, n, k, out);
       return {};
@@ -132,6 +149,7 @@ PackResult pack(Layout layout, const float* w, size_t n, size_t k, void* out) {
   switch (layout) {
     case Layout::f32_n16:
     case Layout::f16_n16:
+    case Layout::bf16_n16:
     case Layout::i8_n32k4:
       return pack_matmul(layout, w, n, k, out);
     default:
@@ -149,6 +167,12 @@ bool unpack(Layout layout, const void* packed, size_t n, size_t k, float* w) {
       return true;
     case Layout::f16_rows:
       for (size_t i = 0; i < n * k; ++i) w[i] = ref::f32_from_f16(half[i]);
+      return true;
+    case Layout::bf16_rows:
+      for (size_t i = 0; i < n * k; ++i) w[i] = ref::f32_from_bf16(half[i]);
+      return true;
+    case Layout::bf16_n16:
+      unpack_float_panels(half, n, k, w, ref::f32_from_bf16);
       return true;
     case Layout::i8_rows:
       for (size_t i = 0; i < n * k; ++i) {

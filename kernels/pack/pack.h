@@ -4,6 +4,7 @@
 // Numerics  i8: one scale per channel (row) of W, scale = absmax / 127, code = round-half-even(w / scale), which lies
 //           in [-127,127]. A channel whose absmax is below 1e-30 gets scale 1 and codes 0.
 //           f16: round-half-even. A value that is not finite, or that f16 cannot hold (|w| >= 65520), is an error.
+//           bf16: likewise; it holds everything below 3.3962e38.
 //           Padding is the layout's own and always the same, so equal weights give equal bytes.
 #pragma once
 
@@ -17,7 +18,7 @@ namespace onepass::kernels {
 enum class PackStatus : uint8_t {
   ok,
   non_finite,    // the weight at `index` is a NaN or an infinity
-  f16_overflow,  // the weight at `index` does not fit the f16 that the layout asks for
+  f16_overflow,  // the weight at `index` does not fit the f16, or bf16, that the layout asks for
   bad_layout,    // not a layout of that kind
 };
 
@@ -28,7 +29,7 @@ struct PackResult {
 };
 
 // w is [n,k] row-major; out has packed_bytes(layout, n, k) bytes, 64-byte aligned.
-// pack_matmul: f32_n16, f16_n16, i8_n32k4. pack_rows: f32_rows, f16_rows, i8_rows.
+// pack_matmul: f32_n16, f16_n16, bf16_n16, i8_n32k4. pack_rows: f32_rows, f16_rows, bf16_rows, i8_rows.
 // After a failure the content of out is unspecified.
 [[nodiscard]] PackResult pack_matmul(Layout layout, const float* w, size_t n, size_t k, void* out);
 [[nodiscard]] PackResult pack_rows(Layout layout, const float* w, size_t n, size_t k, void* out);
@@ -41,5 +42,7 @@ struct PackResult {
 
 // IEEE binary32 to binary16, half to even. Overflow gives an infinity; a NaN stays a (quiet) NaN.
 uint16_t f16_from_f32(float value);
+// IEEE binary32 to bfloat16, half to even. Overflow gives an infinity; a NaN stays a (quiet) NaN.
+uint16_t bf16_from_f32(float value);
 
 }  // namespace onepass::kernels

@@ -17,6 +17,9 @@ void embed_rows_scalar(const EmbedRows& op) noexcept {
         case Layout::f16_rows:
           v = ref::f32_from_f16(f16[id * op.width + i]);
           break;
+        case Layout::bf16_rows:
+          v = ref::f32_from_bf16(f16[id * op.width + i]);
+          break;
         case Layout::i8_rows:
           v = static_cast<float>(i8[id * op.width + i]) * scales[id];
           break;

@@ -110,6 +110,9 @@ inline float lanes16_sum(const float* x, size_t count) {
   return lanes.sum();
 }
 
+// bfloat16 to binary32, exact.
+inline float f32_from_bf16(uint16_t half) { return std::bit_cast<float>(static_cast<uint32_t>(half) << 16); }
+
 // IEEE binary16 to binary32, exact; a signalling NaN becomes quiet, as the instructions do.
 inline float f32_from_f16(uint16_t half) {
   const uint32_t sign = static_cast<uint32_t>(half & 0x8000u) << 16;

@@ -6,6 +6,7 @@ namespace {
 
 ONEPASS_INLINE F16 load_wide(const float* p) { return load(p); }
 ONEPASS_INLINE F16 load_wide(const uint16_t* p) { return load_f16(p); }
+ONEPASS_INLINE F16 load_wide(const Bf16* p) { return load_bf16(p); }
 ONEPASS_INLINE F16 load_wide(const int8_t* p) { return load_i8(p); }
 
 // One row; `finish` is what a widened element still lacks.
@@ -27,6 +28,7 @@ ONEPASS_INLINE void embed_row(const EmbedRows& op, const T* from, float* out, Fi
 [[gnu::flatten]] void ONEPASS_NAME(embed_rows)(const EmbedRows& op) noexcept {
   const auto* f32 = static_cast<const float*>(op.table);
   const auto* f16 = static_cast<const uint16_t*>(op.table);
+  const auto* bf16 = static_cast<const Bf16*>(op.table);
   const auto* i8 = static_cast<const int8_t*>(op.table);
   for (size_t row = 0; row < op.rows; ++row) {
     const size_t id = op.ids[row];
@@ -38,6 +40,8 @@ ONEPASS_INLINE void embed_row(const EmbedRows& op, const T* from, float* out, Fi
       embed_row(op, i8 + id * op.width, out, [&](F16 v) { return v * factor; });
     } else if (op.layout == Layout::f16_rows) {
       embed_row(op, f16 + id * op.width, out, [](F16 v) { return v; });
+    } else if (op.layout == Layout::bf16_rows) {
+      embed_row(op, bf16 + id * op.width, out, [](F16 v) { return v; });
     } else {
       embed_row(op, f32 + id * op.width, out, [](F16 v) { return v; });
     }

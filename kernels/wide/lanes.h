@@ -281,10 +281,19 @@ ONEPASS_INLINE float sum_lanes(F16 a) {
 }
 #endif
 
+// A bfloat16: the upper half of an f32. A type of its own, so that loads can tell it from IEEE binary16.
+struct Bf16 {
+  uint16_t bits;
+};
+
 // Sixteen elements of another type, widened exactly.
 #if defined(__AVX512BW__)
 ONEPASS_INLINE F16 load_f16(const uint16_t* p) {
   return F16{{_mm512_cvtph_ps(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(p)))}};
+}
+ONEPASS_INLINE Floats load_part(const Bf16* p) {
+  const __m256i halves = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(p));
+  return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(halves), 16));
 }
 ONEPASS_INLINE F16 load_i8(const int8_t* p) {
   const __m128i codes = _mm_loadu_si128(reinterpret_cast<const __m128i*>(p));
@@ -294,6 +303,10 @@ ONEPASS_INLINE F16 load_i8(const int8_t* p) {
 ONEPASS_INLINE F16 load_f16(const uint16_t* p) {
   return make(
       [&](size_t i) { return Floats(_mm256_cvtph_ps(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p + i * 8)))); });
+}
+ONEPASS_INLINE Floats load_part(const Bf16* p) {
+  const __m128i halves = _mm_loadu_si128(reinterpret_cast<const __m128i*>(p));
+  return _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_cvtepu16_epi32(halves), 16));
 }
 ONEPASS_INLINE F16 load_i8(const int8_t* p) {
   return make([&](size_t i) {
@@ -305,6 +318,11 @@ ONEPASS_INLINE F16 load_i8(const int8_t* p) {
 ONEPASS_INLINE F16 load_f16(const uint16_t* p) {
   return make([&](size_t i) { return Floats(vcvt_f32_f16(vreinterpret_f16_u16(vld1_u16(p + i * 4)))); });
 }
+ONEPASS_INLINE Floats load_part(const Bf16* p) {
+  uint16_t halves[4];
+  memcpy(halves, p, sizeof halves);
+  return vreinterpretq_f32_u32(vshll_n_u16(vld1_u16(halves), 16));
+}
 ONEPASS_INLINE F16 load_i8(const int8_t* p) {
   const int8x16_t codes = vld1q_s8(p);
   const int16x8_t low = vmovl_s8(vget_low_s8(codes)), high = vmovl_s8(vget_high_s8(codes));
@@ -313,7 +331,16 @@ ONEPASS_INLINE F16 load_i8(const int8_t* p) {
 }
 #endif
 
+ONEPASS_INLINE F16 load_bf16(const Bf16* p) {
+  return make([&](size_t i) { return load_part(p + i * part_width); });
+}
+
 // The first n < 16 elements of another type; the others are 0.
+ONEPASS_INLINE F16 load_first(const Bf16* p, size_t n) {
+  Bf16 lanes[16] = {};
+  for (size_t i = 0; i < n; ++i) lanes[i] = p[i];
+  return load_bf16(lanes);
+}
 ONEPASS_INLINE F16 load_first(const uint16_t* p, size_t n) {
   alignas(32) uint16_t lanes[16] = {};
   for (size_t i = 0; i < n; ++i) lanes[i] = p[i];

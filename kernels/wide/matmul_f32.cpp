@@ -17,6 +17,8 @@ ONEPASS_INLINE Floats load_weights(const uint16_t* p) {
 ONEPASS_INLINE Floats load_weights(const uint16_t* p) { return vcvt_f32_f16(vreinterpret_f16_u16(vld1_u16(p))); }
 #endif
 
+ONEPASS_INLINE Floats load_weights(const Bf16* p) { return load_part(p); }
+
 // `rows` rows from m by `vectors` registers of channels from n.
 template <size_t rows, size_t vectors, class W>
 ONEPASS_INLINE void block(const MatmulF32& op, size_t m, size_t n) {
@@ -67,6 +69,8 @@ ONEPASS_INLINE void multiply(const MatmulF32& op) {
 [[gnu::flatten]] void ONEPASS_NAME(matmul_f32)(const MatmulF32& op) noexcept {
   if (op.layout == Layout::f16_n16) {
     multiply<uint16_t>(op);
+  } else if (op.layout == Layout::bf16_n16) {
+    multiply<Bf16>(op);
   } else {
     multiply<float>(op);
   }

@@ -456,7 +456,7 @@ TEST(OnepassMalformed, Directory) {
          m.self_tests.clear();
        }},
       {"dtype 0", Code::unknown_value, qkv, [=](RawModel& m) { m.tensor(qkv).dtype = 0; }},
-      {"dtype 4", Code::unknown_value, qkv, [=](RawModel& m) { m.tensor(qkv).dtype = 4; }},
+      {"dtype 6", Code::unknown_value, qkv, [=](RawModel& m) { m.tensor(qkv).dtype = 6; }},
       {"dtype of another layout", Code::bad_dtype, qkv, [=](RawModel& m) { m.tensor(qkv).dtype = 1; }},
       {"layout 0", Code::unknown_value, qkv, [=](RawModel& m) { m.tensor(qkv).layout = 0; }},
       {"layout beyond the list", Code::unknown_value, qkv,
@@ -620,6 +620,15 @@ TEST(OnepassMalformed, Values) {
     RawModel m = valid();
     return Place{SectionId::weights, m.tensor(name).offset + at};
   };
+  // A tensor of f16 has the size and the padding of one of bf16.
+  const auto as_bf16 = [](const char* name, Layout layout, auto mutate) {
+    return [=](RawModel& m) {
+      m.tensor(name).layout = static_cast<uint32_t>(layout);
+      m.tensor(name).dtype = static_cast<uint32_t>(kernels::Dtype::bf16);
+      mutate(m);
+    };
+  };
+  const uint16_t bf16_inf = 0x7F80, bf16_nan = 0xFF81;
   const Case cases[] = {
       {"bias NaN", Code::non_finite, "embed.norm.b", payload("embed.norm.b", 12, kNan), place("embed.norm.b", 12),
        true},
@@ -647,6 +656,13 @@ TEST(OnepassMalformed, Values) {
       {"matrix f16 infinite", Code::non_finite, up, payload(up, 2, f16_inf), place(up, 2), true},
       {"matrix f16 padding", Code::nonzero_padding, up, payload(up, 16 * 8 * 2 + 2, uint16_t{1}),
        place(up, 16 * 8 * 2 + 2), true},
+      {"matrix bf16 infinite", Code::non_finite, up, as_bf16(up, Layout::bf16_n16, payload(up, 2, bf16_inf)),
+       place(up, 2), true},
+      {"matrix bf16 padding", Code::nonzero_padding, up,
+       as_bf16(up, Layout::bf16_n16, payload(up, 16 * 8 * 2 + 2, uint16_t{1})), place(up, 16 * 8 * 2 + 2), true},
+      {"table bf16 NaN", Code::non_finite, "embed.position.w",
+       as_bf16("embed.position.w", Layout::bf16_rows, payload("embed.position.w", 0, bf16_nan)),
+       place("embed.position.w", 0), true},
       {"matrix code -128", Code::bad_value, qkv, payload(qkv, 5, uint8_t{0}), place(qkv, 5), true},
       {"matrix code -128 in the padding", Code::bad_value, qkv, payload(qkv, 255, uint8_t{0}), place(qkv, 255), true},
       {"matrix padding of channels", Code::nonzero_padding, qkv, payload(qkv, 12 * 4, uint8_t{129}), place(qkv, 48),

@@ -233,6 +233,10 @@ std::vector<uint8_t> payload_of(Layout layout, uint64_t rows, uint64_t columns, 
     const uint16_t v = static_cast<uint16_t>((random() & 0x83FF) | (8 + random() % 16) << 10);
     std::memcpy(out.data() + 2 * i, &v, 2);
   };
+  const auto store_bf16 = [&](size_t i) {  // exponents 96..127
+    const uint16_t v = static_cast<uint16_t>((random() & 0x807F) | (96 + random() % 32) << 7);
+    std::memcpy(out.data() + 2 * i, &v, 2);
+  };
   switch (layout) {
     case Layout::f32_rows:
       for (size_t i = 0; i < n * k; ++i) store_f32(i, value());
@@ -240,16 +244,22 @@ std::vector<uint8_t> payload_of(Layout layout, uint64_t rows, uint64_t columns, 
     case Layout::f16_rows:
       for (size_t i = 0; i < n * k; ++i) store_f16(i);
       break;
+    case Layout::bf16_rows:
+      for (size_t i = 0; i < n * k; ++i) store_bf16(i);
+      break;
     case Layout::i8_rows:
       for (size_t i = 0; i < n * k; ++i) out[i] = static_cast<uint8_t>(code());
       break;
     case Layout::f32_n16:
     case Layout::f16_n16:
+    case Layout::bf16_n16:
       for (size_t c = 0; c < n; ++c) {
         for (size_t i = 0; i < k; ++i) {
           const size_t at = (c / 16 * k + i) * 16 + c % 16;
           if (layout == Layout::f32_n16) {
             store_f32(at, value());
+          } else if (layout == Layout::bf16_n16) {
+            store_bf16(at);
           } else {
             store_f16(at);
           }

@@ -17,8 +17,8 @@ namespace {
 
 using namespace kernels;
 
-constexpr Layout kLayouts[] = {Layout::f32_rows, Layout::f16_rows, Layout::i8_rows,
-                               Layout::f32_n16,  Layout::f16_n16,  Layout::i8_n32k4};
+constexpr Layout kLayouts[] = {Layout::f32_rows, Layout::f16_rows, Layout::i8_rows,  Layout::f32_n16,
+                               Layout::f16_n16,  Layout::i8_n32k4, Layout::bf16_n16, Layout::bf16_rows};
 
 // Packing and unpacking stay inside their buffers, are as exact as the type, and do not depend on what was there.
 TEST(Pack, RoundTripOfEveryLayoutAndShape) {
@@ -42,6 +42,7 @@ TEST(Pack, RoundTripOfEveryLayoutAndShape) {
             const float value = w[i * k + j];
             double bound = 0.0;
             if (dtype_of(layout) == Dtype::f16) bound = std::fabs(value) * 0x1p-11 + 0x1p-25;
+            if (dtype_of(layout) == Dtype::bf16) bound = std::fabs(value) * 0x1p-8;
             if (dtype_of(layout) == Dtype::i8) bound = absmax / 254.0 * 1.00001;
             ASSERT_TRUE(within(restored[i * k + j], value, bound)) << i << "," << j;
           }
@@ -113,6 +114,29 @@ TEST(F16, EveryHalf) {
     EXPECT_TRUE(static_cast<double>(value) == expected && std::signbit(value) == (sign < 0)) << bits;
     EXPECT_EQ(f16_from_f32(value), half) << bits;
   }
+}
+
+TEST(Bf16, EveryValueAndTheMiddles) {
+  for (uint32_t bits = 0; bits < 65536; ++bits) {
+    const auto half = static_cast<uint16_t>(bits);
+    const float value = ref::f32_from_bf16(half);
+    ASSERT_EQ(std::bit_cast<uint32_t>(value), bits << 16);
+    if (std::isnan(value)) {
+      ASSERT_EQ(bf16_from_f32(value), half | 0x40u) << bits;
+      continue;
+    }
+    ASSERT_EQ(bf16_from_f32(value), half) << bits;
+    if ((bits & 0x7fffu) >= 0x7f80u) continue;
+    const auto middle = std::bit_cast<float>(bits << 16 | 0x8000u), below = std::bit_cast<float>(bits << 16 | 0x7fffu),
+               above = std::bit_cast<float>(bits << 16 | 0x8001u);
+    ASSERT_EQ(bf16_from_f32(middle), half + (bits & 1u)) << bits;
+    ASSERT_EQ(bf16_from_f32(below), half) << bits;
+    ASSERT_EQ(bf16_from_f32(above), half + 1u) << bits;
+  }
+  uint8_t out[64];
+  const float largest = std::numeric_limits<float>::max();
+  EXPECT_EQ(pack_rows(Layout::bf16_rows, &largest, 1, 1, out).status, PackStatus::f16_overflow);
+  EXPECT_EQ(pack_matmul(Layout::bf16_n16, &largest, 1, 1, out).status, PackStatus::f16_overflow);
 }
 
 // Between two neighbouring halves: below the middle down, above it up, in the middle to the even one.

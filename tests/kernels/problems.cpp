@@ -124,12 +124,15 @@ std::vector<Output> Problem<kernels::MatmulI8>::outputs() const {
 std::vector<Case> Problem<kernels::MatmulF32>::cases() {
   return combine({1, 2, 3, 4, 5, 6, 7, 8, 9, 11, 12, 13, 25, 27}, {1, 7, 15, 16, 17, 31, 32, 33, 48, 64, 67},
                  {1, 2, 3, 4, 5, 13, 16, 67, 129},
-                 {0, f16, hostile, no_bias, f16 | hostile, wide_strides, no_bias | f16 | wide_strides});
+                 {0, f16, hostile, no_bias, f16 | hostile, wide_strides, no_bias | f16 | wide_strides, bf16,
+                  bf16 | hostile, bf16 | wide_strides});
 }
 
 Problem<kernels::MatmulF32>::Problem(const Case& c, Flush flush)
     : case_(c),
-      layout_(has(c, f16) ? Layout::f16_n16 : Layout::f32_n16),
+      layout_(has(c, f16)    ? Layout::f16_n16
+              : has(c, bf16) ? Layout::bf16_n16
+                             : Layout::f32_n16),
       a_stride_(c.c + (has(c, wide_strides) ? 3 : 0)),
       c_stride_(c.b + (has(c, wide_strides) ? 5 : 0)),
       a_(strided(c.a, c.c, a_stride_), flush),
@@ -395,7 +398,7 @@ std::vector<Output> Problem<kernels::QuantizeRows>::outputs() const {
 // embed_rows
 
 std::vector<Case> Problem<kernels::EmbedRows>::cases() {
-  const auto layouts = {Layout::f32_rows, Layout::f16_rows, Layout::i8_rows};
+  const auto layouts = {Layout::f32_rows, Layout::f16_rows, Layout::bf16_rows, Layout::i8_rows};
   std::vector<Case> cases;
   for (const Layout layout : layouts) {
     for (const Case& c : combine({1, 2, 5}, {1, 2, 15, 16, 17, 31, 32, 33, 67, 384}, {1},

@@ -63,7 +63,7 @@ template <>
 class Problem<kernels::MatmulF32> {
  public:
   static std::vector<Case> cases();  // M, N, K
-  enum : unsigned { no_bias = 1, f16 = 2, hostile = 4, wide_strides = 8 };
+  enum : unsigned { no_bias = 1, f16 = 2, hostile = 4, wide_strides = 8, bf16 = 16 };
   Problem(const Case& c, Flush flush);
   kernels::MatmulF32 args();
   std::vector<Output> outputs() const;

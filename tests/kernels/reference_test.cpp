@@ -58,7 +58,7 @@ TEST(Reference, MatmulI8MatchesHandComputedProduct) {
 }
 
 TEST(Reference, MatmulF32MatchesDouble) {
-  for (const Layout layout : {Layout::f32_n16, Layout::f16_n16}) {
+  for (const Layout layout : {Layout::f32_n16, Layout::f16_n16, Layout::bf16_n16}) {
     const size_t m = 5, n = 37, k = 67;
     const auto a = random_floats(m * k, 1), w = random_floats(n * k, 2), bias = random_floats(n, 3);
     auto packed = aligned_bytes(packed_bytes(layout, n, k));
@@ -198,7 +198,7 @@ TEST(Reference, QuantizeRows) {
 
 TEST(Reference, EmbedRows) {
   const float w[] = {1.0f, -0.5f, 0.25f, 12.7f, -6.35f, 0.1f};
-  for (const Layout layout : {Layout::f32_rows, Layout::f16_rows, Layout::i8_rows}) {
+  for (const Layout layout : {Layout::f32_rows, Layout::f16_rows, Layout::bf16_rows, Layout::i8_rows}) {
     auto table = aligned_bytes(packed_bytes(layout, 2, 3));
     ASSERT_TRUE(pack_rows(layout, w, 2, 3, table.data()).ok());
     const uint32_t ids[] = {1, 0, 1};
@@ -212,7 +212,10 @@ TEST(Reference, EmbedRows) {
                        .out_stride = 3,
                        .rows = 3,
                        .add = false});
-    const double error = layout == Layout::f32_rows ? 0 : layout == Layout::f16_rows ? 0.005 : 0.0501;
+    const double error = layout == Layout::f32_rows    ? 0
+                         : layout == Layout::f16_rows  ? 0.005
+                         : layout == Layout::bf16_rows ? 0.03
+                                                       : 0.0501;
     const float first[] = {out[0], out[1], out[2]};
     for (size_t i = 0; i < 3; ++i) {
       EXPECT_TRUE(within(out[i], w[3 + i], error)) << i;
