@@ -89,11 +89,12 @@ Result<ModelContent> synthetic_model(const std::string& shape, const std::string
   c.norm_eps = row->norm_eps;
   content.heads.push_back({"labels", HeadKind::single_label, {}, {}, 1, 0, 0});
   for (int i = 0; i < 28; ++i) content.heads[0].labels.push_back("label " + std::to_string(i));
-  content.tokenizer = serialize_tokenizer({.kind = TokenizerKind::wordpiece,
-                                           .pieces = {"[PAD]", "[UNK]", "[CLS]", "[SEP]"},
-                                           .unk_id = 1,
-                                           .added_tokens = {},
-                                           .single_template = {{false, 2}, {true, 0}, {false, 3}}});
+  TokenizerSpec tokenizer;  // never asked for a text: passes are timed over ids
+  tokenizer.kind = TokenizerKind::wordpiece;
+  tokenizer.pieces = {"[PAD]", "[UNK]", "[CLS]", "[SEP]"};
+  tokenizer.unk_id = 1;
+  tokenizer.single_template = {{false, 2}, {true, 0}, {false, 3}};
+  content.tokenizer = serialize_tokenizer(tokenizer);
   content.metadata.family = row->family->name;
   content.metadata.model_id = shape;
   content.metadata.quantisation = weights;
