@@ -11,7 +11,8 @@
 namespace onepass::test {
 namespace {
 
-constexpr const char* kLevels[] = {"scalar", "avx2", "avxvnni", "avx512", "avx512vnni", "amx", "neon", "dotprod", "i8mm"};
+constexpr const char* kLevels[] = {"scalar", "avx2", "avxvnni", "avx512", "avx512vnni",
+                                   "amx",    "neon", "dotprod", "i8mm"};
 
 class SessionTest : public testing::Test {
  protected:
