@@ -2,6 +2,7 @@
 #pragma once
 
 #include "kernels/attention_f32.h"
+#include "kernels/attention_i8.h"
 #include "kernels/elementwise.h"
 #include "kernels/embed.h"
 #include "kernels/matmul_f32.h"
@@ -26,6 +27,7 @@ struct KernelTable {
   MatmulI4Fn matmul_i4 = nullptr;
   MatmulF32Fn matmul_f32 = nullptr;
   AttentionF32Fn attention_f32 = nullptr;
+  AttentionI8Fn attention_i8 = nullptr;
   AddNormFn add_norm = nullptr;
   ActivateFn activate = nullptr;
   RmsNormFn rms_norm = nullptr;
