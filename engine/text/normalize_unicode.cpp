@@ -30,7 +30,7 @@ class UnicodeNormalizer {
     size_t copied = 0;
     for (size_t pos = first; pos < text.size();) {
       const size_t waiting = pos > copied ? previous_char(text, pos) : pos;
-      if (!out_.copy(text.substr(copied, waiting - copied), copied)) return false;
+      if (!out_.copy(part(text, copied, waiting), copied)) return false;
       marks_.items.clear();
       marks_.sources.clear();
       order_from_ = 0;
@@ -44,9 +44,9 @@ class UnicodeNormalizer {
       if (!order() || !(compose_ ? write_composed() : write_items())) return false;
       copied = pos;
       pos = skip_inert(text, pos);
-      if (pos == text.size()) return out_.copy(text.substr(copied), copied) && out_.finish();
+      if (pos == text.size()) return out_.copy(part(text, copied, text.size()), copied) && out_.finish();
     }
-    return out_.copy(text.substr(copied), copied) && out_.finish();
+    return out_.copy(part(text, copied, text.size()), copied) && out_.finish();
   }
 
   // The first character from `pos` on that is not inert, or the end.

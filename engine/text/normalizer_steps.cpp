@@ -27,7 +27,7 @@ Change normalize_lowercase(const NormalizerStep&, std::string_view text, EncodeS
   while (pos < text.size() && !is_upper_ascii(text[pos]) && static_cast<uint8_t>(text[pos]) < 0x80) ++pos;
   if (pos == text.size()) return Change::none;
   TextWriter writer(out);
-  if (!writer.copy(text.substr(0, pos), 0)) return Change::no_memory;
+  if (!writer.copy(part(text, 0, pos), 0)) return Change::no_memory;
   while (pos < text.size()) {
     if (static_cast<uint8_t>(text[pos]) < 0x80) {
       if (!writer.align(pos) || !writer.reserve(text.size() - pos)) return Change::no_memory;
@@ -61,14 +61,14 @@ Change normalize_strip_accents(const NormalizerStep&, std::string_view text, Enc
     }
     const ValidChar c = decode_valid(text.data() + pos);
     if ((char_info(c.code_point).flags & char_combining) != 0) {
-      if (!writer.copy(text.substr(kept, pos - kept), kept)) return Change::no_memory;
+      if (!writer.copy(part(text, kept, pos), kept)) return Change::no_memory;
       kept = pos + c.length;
       dropped = true;
     }
     pos += c.length;
   }
   if (!dropped) return Change::none;
-  return done(writer.copy(text.substr(kept), kept) && writer.finish());
+  return done(writer.copy(part(text, kept, text.size()), kept) && writer.finish());
 }
 
 Change normalize_replace(const NormalizerStep& step, std::string_view text, EncodeScratch&, DerivedText& out) noexcept {
@@ -78,12 +78,12 @@ Change normalize_replace(const NormalizerStep& step, std::string_view text, Enco
   TextWriter writer(out);
   size_t pos = 0;
   for (; match != std::string_view::npos; match = text.find(step.pattern, pos)) {
-    if (!writer.copy(text.substr(pos, match - pos), pos) || !writer.put_all(step.content, match + last_char)) {
+    if (!writer.copy(part(text, pos, match), pos) || !writer.put_all(step.content, match + last_char)) {
       return Change::no_memory;
     }
     pos = match + step.pattern.size();
   }
-  return done(writer.copy(text.substr(pos), pos) && writer.finish());
+  return done(writer.copy(part(text, pos, text.size()), pos) && writer.finish());
 }
 
 Change normalize_replace_spaces(const NormalizerStep& step, std::string_view text, EncodeScratch&,
@@ -95,12 +95,12 @@ Change normalize_replace_spaces(const NormalizerStep& step, std::string_view tex
   for (; match != std::string_view::npos; match = text.find("  ", pos)) {
     size_t end = match + 2;
     while (end < text.size() && text[end] == ' ') ++end;
-    if (!writer.copy(text.substr(pos, match - pos), pos) || !writer.put_all(step.content, end - 1)) {
+    if (!writer.copy(part(text, pos, match), pos) || !writer.put_all(step.content, end - 1)) {
       return Change::no_memory;
     }
     pos = end;
   }
-  return done(writer.copy(text.substr(pos), pos) && writer.finish());
+  return done(writer.copy(part(text, pos, text.size()), pos) && writer.finish());
 }
 
 Change normalize_prepend(const NormalizerStep& step, std::string_view text, EncodeScratch&, DerivedText& out) noexcept {
@@ -123,7 +123,7 @@ Change normalize_strip(const NormalizerStep& step, std::string_view text, Encode
   }
   if (end - begin == text.size()) return Change::none;
   TextWriter writer(out);
-  return done(writer.copy(text.substr(begin, end - begin), begin) && writer.finish());
+  return done(writer.copy(part(text, begin, end), begin) && writer.finish());
 }
 
 Change normalize_nmt(const NormalizerStep&, std::string_view text, EncodeScratch&, DerivedText& out) noexcept {

@@ -52,7 +52,7 @@ int32_t attention_code(int32_t y) {
 // (top - s) * unit, rounded and saturated.
 int32_t steps_below(int32_t top, int32_t s, float unit) {
   const float y = (static_cast<float>(top) - static_cast<float>(s)) * unit;
-  return y >= attention_unseen ? 65535 : static_cast<int32_t>(std::nearbyint(y));
+  return y >= attention_unseen ? 65535 : static_cast<int32_t>((y + round_magic) - round_magic);
 }
 
 void attend(const AttentionI8& op, const float* q_rows, float* out_rows, float k_scale, const int8_t* k_codes,
