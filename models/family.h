@@ -13,16 +13,20 @@ namespace onepass::models {
 // Where a tensor of ours comes from. Rows with the same slot are stacked along N, in order (Q, K, V).
 struct TensorSource {
   Slot slot;
-  const char* source;  // name in the checkpoint, after the architecture's prefix; "{i}" is the layer
+  const char* source;  // name in the checkpoint, after the architecture's prefix; "{i}" is the layer as it is stored
   Dim n, k;            // shape there: [n,k]; [k] for a vector
 };
 
 // How the class that a checkpoint was saved from lays it out: the entry of config.json's "architectures".
 struct SourceClass {
-  const char* name;         // "BertForSequenceClassification"
-  const char* prefix;       // before every encoder tensor: "bert."
-  const char* head_weight;  // its own head; null: the heads are the folder's (onepass.json)
-  const char* head_bias;
+  const char* name;    // "BertForSequenceClassification"
+  const char* prefix;  // before every encoder tensor: "bert."
+  // Its own head and the dense layer before it, by their whole names. Empty: the heads are the folder's (onepass.json).
+  std::span<const TensorSource> head;
+  // Between encoder and its own head.
+  Pool pool = Pool::first_token;
+  bool pooler = false;
+  Act pooler_act = Act::none;
 };
 
 // An integer of config.json.
@@ -31,10 +35,11 @@ struct SizeKey {
   uint32_t Config::*member;
 };
 
-// A key of config.json that, where present, must have this value (JSON text), since another means another architecture.
+// A key of config.json that must have this value (JSON text), since another means another architecture.
 struct FixedKey {
   const char* key;
   const char* value;
+  bool required = false;  // an absent key means another value too
 };
 
 // Another spelling of the end of a tensor's name, from older releases.
@@ -46,17 +51,21 @@ struct Family {
   const char* name;    // also config.json's "model_type"
   const char* oracle;  // pinned reference implementation
   std::span<const SourceClass> classes;
-  ArchSpec arch;        // act, pool, segment_types and biases may be refined by config.json
+  ArchSpec arch;        // act, segment_types and position_first may be refined by config.json, the rest by the class
   const char* act_key;  // activation of the feed-forward block
-  const char* eps_key;
-  const char* segment_types_key;  // null: as in arch
-  const char* max_tokens_key;
+  const char* eps_key;  // null: norm_eps
+  double norm_eps = 0;
+  const char* segment_types_key = nullptr;  // null: as in arch
+  const char* pad_key = nullptr;            // learned_after_pad: the padding's id; null: as in arch
+  // The width of the embeddings, which are projected where it is not D, or always. Null: they are D wide.
+  const char* embed_width_key = nullptr;
+  bool embed_always_projected = false;
   std::span<const SizeKey> sizes;
   std::span<const FixedKey> fixed;
   std::span<const TensorSource> tensors;
   // Tensors that checkpoints carry and a pass does not need.
-  std::span<const std::string_view> ignored;
-  std::span<const NameAlias> aliases;
+  std::span<const std::string_view> ignored{};
+  std::span<const NameAlias> aliases{};
 };
 
 // Every family, in the order of their names.

@@ -1,12 +1,11 @@
-#include "models/bert.h"
-#include "models/family.h"
+#include "models/families.h"
 
 namespace onepass::models {
 
 namespace {
 
 constexpr const Family* kFamilies[] = {
-    &bert,
+    &albert, &bert, &camembert, &distilbert, &electra, &roberta, &xlm_roberta,
 };
 
 }  // namespace

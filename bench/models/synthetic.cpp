@@ -4,7 +4,7 @@
 
 #include "engine/text/tokenizer_spec.h"
 #include "kernels/pack/pack.h"
-#include "models/bert.h"
+#include "models/families.h"
 
 namespace onepass::bench {
 
@@ -82,7 +82,11 @@ Result<ModelContent> synthetic_model(const std::string& shape, const std::string
   }
   ModelContent content;
   Config& c = content.config;
+  const models::SourceClass& source = row->family->classes[0];
   c.arch = row->family->arch;
+  c.arch.pool = source.pool;
+  c.arch.pooler = source.pooler;
+  c.arch.pooler_act = source.pooler_act;
   c.layers = row->layers, c.width = row->width, c.heads = row->heads, c.kv_heads = row->kv_heads;
   c.head_width = row->head_width, c.ffn_width = row->ffn_width, c.vocab = row->vocab;
   c.positions = c.max_tokens = row->positions;

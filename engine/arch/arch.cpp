@@ -11,11 +11,13 @@ using kernels::Layout;
 namespace {
 
 constexpr SlotSpec kSlots[] = {
-    {Slot::embed_token, "embed.token.w", Role::table, Scope::model, Dim::V, Dim::D},
-    {Slot::embed_position, "embed.position.w", Role::table, Scope::model, Dim::P, Dim::D},
-    {Slot::embed_type, "embed.type.w", Role::table, Scope::model, Dim::S, Dim::D},
-    {Slot::embed_norm_w, "embed.norm.w", Role::vector, Scope::model, Dim::one, Dim::D},
-    {Slot::embed_norm_b, "embed.norm.b", Role::vector, Scope::model, Dim::one, Dim::D},
+    {Slot::embed_token, "embed.token.w", Role::table, Scope::model, Dim::V, Dim::B},
+    {Slot::embed_position, "embed.position.w", Role::table, Scope::model, Dim::P, Dim::B},
+    {Slot::embed_type, "embed.type.w", Role::table, Scope::model, Dim::S, Dim::B},
+    {Slot::embed_norm_w, "embed.norm.w", Role::vector, Scope::model, Dim::one, Dim::B},
+    {Slot::embed_norm_b, "embed.norm.b", Role::vector, Scope::model, Dim::one, Dim::B},
+    {Slot::embed_project_w, "embed.project.w", Role::matrix, Scope::model, Dim::D, Dim::B},
+    {Slot::embed_project_b, "embed.project.b", Role::vector, Scope::model, Dim::one, Dim::D},
     {Slot::attn_qkv_w, "layers.{i}.attn.qkv.w", Role::matrix, Scope::layer, Dim::QKV, Dim::D},
     {Slot::attn_qkv_b, "layers.{i}.attn.qkv.b", Role::vector, Scope::layer, Dim::one, Dim::QKV},
     {Slot::attn_out_w, "layers.{i}.attn.out.w", Role::matrix, Scope::layer, Dim::D, Dim::HE},
@@ -51,7 +53,7 @@ static_assert([] {
 constexpr ConfigField kFields[] = {
     ONEPASS_INTEGER_FIELD(1, "norm", arch.norm, 1),
     ONEPASS_INTEGER_FIELD(2, "norm_place", arch.norm_place, 1),
-    ONEPASS_INTEGER_FIELD(3, "position", arch.position, 1),
+    ONEPASS_INTEGER_FIELD(3, "position", arch.position, 2),
     ONEPASS_INTEGER_FIELD(4, "position_first", arch.position_first, max_text_tokens),
     ONEPASS_INTEGER_FIELD(5, "segment_types", arch.segment_types, 65536),
     ONEPASS_INTEGER_FIELD(6, "mask", arch.mask, 1),
@@ -62,6 +64,7 @@ constexpr ConfigField kFields[] = {
     ONEPASS_INTEGER_FIELD(11, "pool", arch.pool, 2),
     ONEPASS_INTEGER_FIELD(12, "pooler", arch.pooler, 1),
     ONEPASS_INTEGER_FIELD(13, "pooler_act", arch.pooler_act, kernels::act_count - 1),
+    ONEPASS_INTEGER_FIELD(14, "unbiased", arch.unbiased, all_parts),
     ONEPASS_INTEGER_FIELD(40, "layers", layers, max_layers),
     ONEPASS_INTEGER_FIELD(41, "width", width, max_width),
     ONEPASS_INTEGER_FIELD(42, "heads", heads, max_width),
@@ -73,6 +76,8 @@ constexpr ConfigField kFields[] = {
     ONEPASS_INTEGER_FIELD(48, "max_tokens", max_tokens, max_text_tokens),
     {49, "norm_eps", true, [](const Config& c) noexcept { return std::bit_cast<uint64_t>(c.norm_eps); },
      [](Config& c, uint64_t v) noexcept { c.norm_eps = std::bit_cast<double>(v); }, 0},
+    ONEPASS_INTEGER_FIELD(50, "embed_width", embed_width, max_width),
+    ONEPASS_INTEGER_FIELD(51, "stored_layers", stored_layers, max_layers),
 };
 #undef ONEPASS_INTEGER_FIELD
 
@@ -109,25 +114,33 @@ bool slot_present(Slot slot, const Config& config) noexcept {
     case Slot::head_w:
       return true;
     case Slot::embed_position:
-      return arch.position == Position::learned;
+      return arch.position == Position::learned || arch.position == Position::learned_after_pad;
     case Slot::embed_type:
       return arch.segment_types != 0;
     case Slot::embed_norm_w:
       return arch.embed_norm != 0;
     case Slot::embed_norm_b:
-      return arch.embed_norm != 0 && arch.biases != 0;
+      return arch.embed_norm != 0 && arch.biased(Part::norms);
+    case Slot::embed_project_w:
+      return config.embed_width != 0;
+    case Slot::embed_project_b:
+      return config.embed_width != 0 && arch.biased(Part::embed_project);
     case Slot::attn_qkv_b:
+      return arch.biased(Part::qkv);
     case Slot::attn_out_b:
-    case Slot::attn_norm_b:
+      return arch.biased(Part::attn_out);
     case Slot::ffn_up_b:
     case Slot::ffn_down_b:
+      return arch.biased(Part::ffn);
+    case Slot::attn_norm_b:
     case Slot::ffn_norm_b:
+      return arch.biased(Part::norms);
     case Slot::head_b:
-      return arch.biases != 0;
+      return arch.biased(Part::heads);
     case Slot::pooler_w:
       return arch.pooler != 0;
     case Slot::pooler_b:
-      return arch.pooler != 0 && arch.biases != 0;
+      return arch.pooler != 0 && arch.biased(Part::pooler);
   }
   return false;
 }
@@ -136,6 +149,8 @@ uint64_t dim_value(Dim dim, const Config& c, uint32_t classes) noexcept {
   switch (dim) {
     case Dim::one:
       return 1;
+    case Dim::B:
+      return c.table_width();
     case Dim::D:
       return c.width;
     case Dim::HE:
@@ -175,9 +190,18 @@ Status validate(const Config& c) noexcept {
   if (a.mask != Mask::bidirectional) return fail("mask", "the file names no attention mask");
   if (a.ffn != Ffn::mlp) return fail("ffn", "the file names no kind of feed-forward block");
   if (a.pool != Pool::first_token && a.pool != Pool::mean) return fail("pool", "the file names no pooling rule");
+  if (a.unbiased != 0 && (a.biases == 0 || a.unbiased == all_parts)) {
+    return fail("unbiased", "parts without a bias are named where others have one");
+  }
+  if (a.position == Position::learned_after_pad && a.position_first == 0) {
+    return fail("position_first", "positions after the padding begin at its id + 1");
+  }
   if (a.pooler == 0 && a.pooler_act != Act::none) return fail("pooler_act", "set without a pooler");
   if (c.layers < 1 || c.layers > max_layers) return fail("layers", "must be 1 to 256");
   if (c.width < 1 || c.width > max_width) return fail("width", "must be 1 to 65,536");
+  if (c.stored_layers != 0 && (c.stored_layers >= c.layers || c.layers % c.stored_layers != 0)) {
+    return fail("stored_layers", "must be less than the layers and divide their number");
+  }
   if (c.heads < 1 || c.head_width < 1) return fail("heads", "the number of heads and their width must be at least 1");
   if (c.head_width > kernels::max_head_width) return fail("head_width", "must be at most 256");
   if (uint64_t{c.heads} * c.head_width > max_width) return fail("heads", "heads x head_width must be at most 65,536");
@@ -185,7 +209,7 @@ Status validate(const Config& c) noexcept {
   if (c.ffn_width < 1 || c.ffn_width > max_width) return fail("ffn_width", "must be 1 to 65,536");
   if (c.vocab < 1 || c.vocab > (1u << 20)) return fail("vocab", "must be 1 to 1,048,576");
   if (c.max_tokens < 1 || c.max_tokens > max_text_tokens) return fail("max_tokens", "must be 1 to 1,048,576");
-  if (a.position == Position::learned) {
+  if (slot_present(Slot::embed_position, c)) {
     if (uint64_t{c.max_tokens} + a.position_first > c.positions) {
       return fail("positions", "the position table is shorter than max_tokens");
     }

@@ -1,7 +1,7 @@
 // ArchSpec and Config: a transformer as data. Blocks switch on these enums and never ask for a
 // model's name; a family (models/) is one constant ArchSpec and a map of tensor names.
 //
-// Axes: D width, H heads, G kv heads, E head width, F ffn width, L layers, V vocabulary,
+// Axes: D width, B embedding width, H heads, G kv heads, E head width, F ffn width, L layers, V vocabulary,
 //       P positions, S segment types, C classes of a head.
 #pragma once
 
@@ -21,10 +21,19 @@ using kernels::Act;
 // Enumerator numbers are stored in model files: append only.
 enum class Norm : uint32_t { layer_norm = 1 };
 enum class NormPlace : uint32_t { post = 1 };  // x = norm(x + f(x))
-enum class Position : uint32_t { none = 0, learned = 1 };
+enum class Position : uint32_t {
+  none = 0,
+  learned = 1,  // rows position_first, position_first + 1, ... of a table
+  // The same; but a token whose id is position_first - 1, the padding, reads the row of that number and is not counted.
+  learned_after_pad = 2,
+};
 enum class Mask : uint32_t { bidirectional = 1 };
 enum class Ffn : uint32_t { mlp = 1 };  // down(act(up(x)))
 enum class Pool : uint32_t { first_token = 1, mean = 2 };
+
+// What can go without a bias in a model whose other parts have one: bits of ArchSpec::unbiased.
+enum class Part : uint32_t { qkv = 1, attn_out = 2, ffn = 4, norms = 8, pooler = 16, heads = 32, embed_project = 64 };
+constexpr uint32_t all_parts = 127;
 
 struct ArchSpec {
   Norm norm{};
@@ -35,25 +44,37 @@ struct ArchSpec {
   Mask mask{};
   Ffn ffn{};
   Act act{};                // inside the ffn
-  uint32_t embed_norm = 0;  // 1: a norm after the embeddings
-  uint32_t biases = 0;      // 1: every product adds a bias, every norm has one
+  uint32_t embed_norm = 0;  // 1: a norm after the embeddings, before their projection
+  uint32_t biases = 0;      // 1: every product adds a bias and every norm has one, but the unbiased parts
+  uint32_t unbiased = 0;    // sum of Part
   Pool pool{};
   uint32_t pooler = 0;  // 1: pooled = pooler_act(W pooled + b) before the heads
   Act pooler_act{};
+
+  constexpr bool biased(Part part) const noexcept {
+    return biases != 0 && (unbiased & static_cast<uint32_t>(part)) == 0;
+  }
 };
 
 struct Config {
   ArchSpec arch;
-  uint32_t layers = 0;      // L
-  uint32_t width = 0;       // D
-  uint32_t heads = 0;       // H
-  uint32_t kv_heads = 0;    // G; H % G == 0
-  uint32_t head_width = 0;  // E
-  uint32_t ffn_width = 0;   // F
-  uint32_t vocab = 0;       // V, rows of the token table
-  uint32_t positions = 0;   // P, rows of the position table; 0 where Position::none
-  uint32_t max_tokens = 0;  // longest text, template tokens included
+  uint32_t layers = 0;         // L
+  uint32_t width = 0;          // D
+  uint32_t heads = 0;          // H
+  uint32_t kv_heads = 0;       // G; H % G == 0
+  uint32_t head_width = 0;     // E
+  uint32_t ffn_width = 0;      // F
+  uint32_t vocab = 0;          // V, rows of the token table
+  uint32_t positions = 0;      // P, rows of the position table; 0 without one
+  uint32_t max_tokens = 0;     // longest text, template tokens included
+  uint32_t embed_width = 0;    // B, where the embeddings are projected to D; 0: their rows are D wide
+  uint32_t stored_layers = 0;  // the layers that are stored, each used L / stored_layers times in a row; 0: every one
   double norm_eps = 0;
+
+  constexpr uint32_t table_width() const noexcept { return embed_width != 0 ? embed_width : width; }
+  constexpr uint32_t layer_copies() const noexcept { return stored_layers != 0 ? stored_layers : layers; }
+  // Which stored layer is run as layer l.
+  constexpr size_t stored_layer(size_t l) const noexcept { return l * layer_copies() / layers; }
 };
 
 // Limits of rule G11 and of the arena; checked by validate().
@@ -95,6 +116,8 @@ enum class Slot : uint8_t {
   embed_type,
   embed_norm_w,
   embed_norm_b,
+  embed_project_w,  // B to D
+  embed_project_b,
   attn_qkv_w,  // rows of Q, then K, then V
   attn_qkv_b,
   attn_out_w,
@@ -114,7 +137,7 @@ enum class Slot : uint8_t {
 };
 constexpr size_t slot_count = static_cast<size_t>(Slot::head_b) + 1;
 
-enum class Dim : uint8_t { one, D, HE, QKV, F, V, P, S, C };
+enum class Dim : uint8_t { one, B, D, HE, QKV, F, V, P, S, C };
 
 struct SlotSpec {
   Slot slot;
@@ -155,7 +178,7 @@ Status for_each_tensor(const Config& config, std::span<const uint32_t> classes, 
     size_t end = begin;
     while (end < specs.size() && specs[end].scope == scope) ++end;
     const uint32_t copies = scope == Scope::model   ? 1
-                            : scope == Scope::layer ? config.layers
+                            : scope == Scope::layer ? config.layer_copies()
                                                     : static_cast<uint32_t>(classes.size());
     for (uint32_t index = 0; index < copies; ++index) {
       for (size_t s = begin; s < end; ++s) {

@@ -6,14 +6,17 @@ namespace onepass {
 
 void embed_rows(const Config& config, const Weights& weights, const kernels::KernelTable& kernels, const uint32_t* ids,
                 const uint32_t* positions, size_t rows, Matrix out, const RowScratch& scratch) noexcept {
+  const size_t width = config.table_width();
+  // Rows that are projected are made beside their result.
+  const Matrix sum = config.embed_width != 0 ? Matrix{scratch.wide, width} : out;
   const auto gather = [&](const Table& table, const uint32_t* row_ids, bool add) {
     kernels.embed_rows({.table = table.data,
                         .layout = table.layout,
                         .n = table.n,
-                        .width = config.width,
+                        .width = width,
                         .ids = row_ids,
-                        .out = out.data,
-                        .out_stride = out.stride,
+                        .out = sum.data,
+                        .out_stride = sum.stride,
                         .rows = rows,
                         .add = add});
   };
@@ -25,24 +28,26 @@ void embed_rows(const Config& config, const Weights& weights, const kernels::Ker
   }
   switch (config.arch.position) {
     case Position::learned:
+    case Position::learned_after_pad:
       gather(weights.position, positions, true);
       break;
     case Position::none:
       break;
   }
   if (config.arch.embed_norm != 0) {
-    kernels.add_norm({.x = out.data,
+    kernels.add_norm({.x = sum.data,
                       .residual = nullptr,
                       .weight = weights.embed_norm.weight,
                       .bias = weights.embed_norm.bias,
-                      .y = out.data,
+                      .y = sum.data,
                       .rows = rows,
-                      .width = config.width,
-                      .x_stride = out.stride,
+                      .width = width,
+                      .x_stride = sum.stride,
                       .residual_stride = 0,
-                      .y_stride = out.stride,
+                      .y_stride = sum.stride,
                       .eps = static_cast<float>(config.norm_eps)});
   }
+  if (config.embed_width != 0) linear_rows(kernels, weights.embed_project, sum, rows, out, scratch);
 }
 
 }  // namespace onepass

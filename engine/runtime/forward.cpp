@@ -42,7 +42,7 @@ size_t pooled_q_stride(const Config& c) noexcept {
 
 RowScratch take_scratch(Arena& arena, const Config& c, const Shape& shape) noexcept {
   const size_t width = c.width;
-  const size_t widest = std::max({width, size_t{c.ffn_width}, query_width(c)});
+  const size_t widest = std::max({width, size_t{c.table_width()}, size_t{c.ffn_width}, query_width(c)});
   RowScratch s;
   s.wide = arena.take<float>(chunk_rows * widest);
   s.narrow = arena.take<float>(chunk_rows * width);
@@ -109,7 +109,7 @@ class Pass {
           for (size_t b = begin; b < begin + rows; ++b) {
             std::memcpy(pooled_x_.row(b), x_.row(batch_.starts[b]), config_.width * sizeof(float));
           }
-          layer_tail_rows(config_, weights_.layers[l], kernels_, {attn_.row(begin), attn_.stride}, rows,
+          layer_tail_rows(config_, layer(l), kernels_, {attn_.row(begin), attn_.stride}, rows,
                           {pooled_x_.row(begin), pooled_x_.stride}, scratch);
           finish(begin, rows, scratch);
         });
@@ -117,8 +117,8 @@ class Pass {
         return;
       }
       rows_in_chunks(batch_.tokens(), [&](size_t begin, size_t rows, const RowScratch& scratch) {
-        layer_tail_rows(config_, weights_.layers[l], kernels_, {attn_.row(begin), attn_.stride}, rows,
-                        {x_.row(begin), x_.stride}, scratch);
+        layer_tail_rows(config_, layer(l), kernels_, {attn_.row(begin), attn_.stride}, rows, {x_.row(begin), x_.stride},
+                        scratch);
         if (l + 1 < config_.layers) project(l + 1, begin, rows, scratch);
       });
       observe_layer(l, x_, batch_.tokens());
@@ -133,6 +133,7 @@ class Pass {
   }
 
  private:
+  const LayerWeights& layer(size_t l) const noexcept { return weights_.layers[config_.stored_layer(l)]; }
   size_t text_tokens(size_t b) const noexcept { return batch_.starts[b + 1] - batch_.starts[b]; }
 
   // True in the layer of which only the first token of each text is needed.
@@ -141,9 +142,12 @@ class Pass {
   }
 
   void fill_positions() noexcept {
+    const uint32_t first = config_.arch.position_first;
+    const bool skip_pad = config_.arch.position == Position::learned_after_pad;
     for (size_t b = 0; b < batch_.texts(); ++b) {
-      for (uint32_t t = batch_.starts[b]; t < batch_.starts[b + 1]; ++t) {
-        buffers_.positions[t] = config_.arch.position_first + (t - batch_.starts[b]);
+      uint32_t next = first;
+      for (size_t t = batch_.starts[b]; t < batch_.starts[b + 1]; ++t) {
+        buffers_.positions[t] = skip_pad && batch_.ids[t] + 1 == first ? first - 1 : next++;
       }
     }
   }
@@ -162,7 +166,7 @@ class Pass {
 
   // Q, K and V of `layer` for the rows [begin, begin + rows); queries of pooled rows alone where that is enough.
   void project(size_t layer, size_t begin, size_t rows, const RowScratch& scratch) noexcept {
-    const Linear& qkv = weights_.layers[layer].qkv;
+    const Linear& qkv = this->layer(layer).qkv;
     const LinearInput input = prepare_input(kernels_, qkv, {x_.row(begin), x_.stride}, rows, scratch);
     if (!pools_first(layer)) {
       linear_channels(kernels_, qkv, input, {qkv_.row(begin), qkv_.stride}, 0, qkv.n);

@@ -4,7 +4,7 @@ namespace onepass {
 
 Result<Weights> bind_weights(const ModelFile& file) noexcept {
   Weights w;
-  if (!w.layers.resize(file.config().layers) || !w.heads.resize(file.heads().size())) {
+  if (!w.layers.resize(file.config().layer_copies()) || !w.heads.resize(file.heads().size())) {
     return make_error(Code::out_of_memory, Error::no_offset, "weights", "no memory for the list of weights");
   }
   for (const TensorView& t : file.tensors()) {
@@ -33,6 +33,12 @@ Result<Weights> bind_weights(const ModelFile& file) noexcept {
         break;
       case Slot::embed_norm_b:
         w.embed_norm.bias = vector();
+        break;
+      case Slot::embed_project_w:
+        matrix(w.embed_project);
+        break;
+      case Slot::embed_project_b:
+        w.embed_project.bias = vector();
         break;
       case Slot::attn_qkv_w:
         matrix(layer.qkv);

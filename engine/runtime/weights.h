@@ -36,8 +36,9 @@ struct LayerWeights {
 struct Weights {
   Table token, position, segment;
   NormWeights embed_norm;
+  Linear embed_project;
   Linear pooler;
-  Array<LayerWeights> layers;
+  Array<LayerWeights> layers;  // [Config::layer_copies()]
   Array<Linear> heads;
 };
 

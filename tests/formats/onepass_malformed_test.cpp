@@ -223,6 +223,12 @@ TEST(OnepassMalformed, Config) {
   const auto drop = [](uint32_t key) {
     return [=](RawModel& m) { std::erase_if(m.config, [=](const RawField& f) { return f.key == key; }); };
   };
+  const auto add = [](uint32_t key, uint64_t bits) {
+    return [=](RawModel& m) {
+      const auto after = std::find_if(m.config.begin(), m.config.end(), [=](const RawField& f) { return f.key > key; });
+      m.config.insert(after, {key, 1, bits});
+    };
+  };
   const Case cases[] = {
       {"empty section", Code::truncated, "config", cut(SectionId::config, valid().config.size() * 16 + 4)},
       {"half a count", Code::truncated, "config", cut(SectionId::config, valid().config.size() * 16 + 2)},
@@ -239,7 +245,7 @@ TEST(OnepassMalformed, Config) {
       {"byte at the end", Code::trailing_bytes, "config", append(SectionId::config)},
       {"no field", Code::bad_value, "norm", [](RawModel& m) { m.config.clear(); }},
       {"unknown key 0", Code::unknown_key, "config", [](RawModel& m) { m.config[0].key = 0; }, at(0, 0)},
-      {"unknown key 14", Code::unknown_key, "config", [](RawModel& m) { m.config[0].key = 14; }, at(0, 0)},
+      {"unknown key 39", Code::unknown_key, "config", [](RawModel& m) { m.config[0].key = 39; }, at(0, 0)},
       {"unknown key 2^32-1", Code::unknown_key, "config", [](RawModel& m) { m.config.back().key = ~0u; }},
       {"key twice", Code::duplicate_name, "norm", [](RawModel& m) { m.config[1] = m.config[0]; }, at(1, 0)},
       {"keys fall", Code::not_canonical, "norm", [](RawModel& m) { std::swap(m.config[0], m.config[1]); }, at(1, 0)},
@@ -252,7 +258,12 @@ TEST(OnepassMalformed, Config) {
       {"norm 2", Code::bad_value, "norm", set(1, 2), at(0, 8)},
       {"norm 2^32+1", Code::bad_value, "norm", set(1, (1ull << 32) + 1)},
       {"norm_place 2", Code::bad_value, "norm_place", set(2, 2)},
-      {"position 2", Code::bad_value, "position", set(3, 2)},
+      {"position 3", Code::bad_value, "position", set(3, 3)},
+      {"position after a padding without an id", Code::bad_value, "position_first",
+       [=](RawModel& m) {
+         set(3, 2)(m);
+         drop(4)(m);
+       }},
       {"position_first 2^20+1", Code::bad_value, "position_first", set(4, (1u << 20) + 1)},
       {"segment_types 65,537", Code::bad_value, "segment_types", set(5, 65537)},
       {"mask 2", Code::bad_value, "mask", set(6, 2)},
@@ -263,6 +274,8 @@ TEST(OnepassMalformed, Config) {
       {"pool 3", Code::bad_value, "pool", set(11, 3)},
       {"pooler 2", Code::bad_value, "pooler", set(12, 2)},
       {"pooler_act beyond the list", Code::bad_value, "pooler_act", set(13, kernels::act_count)},
+      {"unbiased 128", Code::bad_value, "unbiased", add(14, 128)},
+      {"every part unbiased", Code::bad_value, "unbiased", add(14, 127)},
       {"no mask", Code::bad_value, "mask", drop(6)},
       {"no ffn", Code::bad_value, "ffn", drop(7)},
       {"no pool", Code::bad_value, "pool", drop(11)},
@@ -291,6 +304,9 @@ TEST(OnepassMalformed, Config) {
       {"norm_eps -0", Code::bad_value, "norm_eps", set(49, std::bit_cast<uint64_t>(-0.0))},
       {"norm_eps NaN", Code::bad_value, "norm_eps", set(49, 0x7FF8000000000000)},
       {"norm_eps infinite", Code::bad_value, "norm_eps", set(49, 0x7FF0000000000000)},
+      {"embed_width 65,537", Code::bad_value, "embed_width", add(50, 65537)},
+      {"as many stored_layers as layers", Code::bad_value, "stored_layers", add(51, 2)},
+      {"stored_layers do not divide", Code::bad_value, "stored_layers", add(51, 3)},
   };
   for (const Case& c : cases) expect_error(c);
 }

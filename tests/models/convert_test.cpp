@@ -24,7 +24,8 @@ std::vector<uint8_t> read_bytes(const std::filesystem::path& path) {
 // A copy of a fixture checkpoint, to be damaged.
 class Damaged {
  public:
-  explicit Damaged(const std::string& name) : source_(fixtures() / "bert" / name) {
+  explicit Damaged(const std::string& name)
+      : source_(fixtures() / (name.find('/') == name.npos ? "bert/" + name : name)) {
     for (const char* file : {"config.json", "tokenizer.json", "onepass.json"}) {
       if (std::filesystem::exists(source_ / file)) {
         const auto bytes = read_bytes(source_ / file);
@@ -202,6 +203,58 @@ TEST(Convert, ConfigThatMeansAnotherModelIsRefused) {
   }
 }
 
+struct FamilyCase {
+  const char* checkpoint;
+  const char* key;
+  const char* value;  // JSON; null: the key is removed
+  Code code;
+};
+
+TEST(Convert, EveryFamilyRefusesWhatItsBlocksDoNotDo) {
+  const FamilyCase cases[] = {
+      {"distilbert/two_classes", "activation", "\"mish\"", Code::unsupported},
+      {"distilbert/two_classes", "n_heads", "5", Code::bad_value},
+      {"distilbert/two_classes", "n_layers", "1", Code::extra_tensor},
+      {"roberta/two_classes", "is_decoder", "true", Code::unsupported},
+      {"roberta/two_classes", "add_cross_attention", "true", Code::unsupported},
+      {"roberta/two_classes", "position_embedding_type", "\"relative_key_query\"", Code::unsupported},
+      {"roberta/two_classes", "pad_token_id", "null", Code::bad_type},
+      {"roberta/two_classes", "pad_token_id", nullptr, Code::missing_key},
+      {"roberta/two_classes", "pad_token_id", "39", Code::bad_value},
+      {"electra/narrow_embeddings", "embedding_size", "24", Code::bad_shape},
+      {"electra/narrow_embeddings", "embedding_size", nullptr, Code::missing_key},
+      {"electra/narrow_embeddings", "is_decoder", "true", Code::unsupported},
+      {"albert/one_group", "inner_group_num", "2", Code::unsupported},
+      {"albert/one_group", "num_hidden_groups", "2", Code::bad_value},
+      {"albert/two_groups", "num_hidden_groups", "1", Code::extra_tensor},
+      {"albert/two_groups", "num_hidden_groups", "4", Code::missing_tensor},
+      {"albert/two_groups", "num_hidden_groups", "8", Code::bad_value},
+  };
+  for (const FamilyCase& c : cases) {
+    Damaged checkpoint(c.checkpoint);
+    EXPECT_EQ(checkpoint.convert().code, Code::ok) << c.checkpoint;
+    checkpoint.edit("config.json", [&](Json& json) {
+      if (c.value == nullptr) {
+        json.erase(c.key);
+      } else {
+        json[c.key] = Json::parse(c.value);
+      }
+    });
+    const Error error = checkpoint.convert();
+    EXPECT_EQ(code_name(error.code), std::string(code_name(c.code)))
+        << c.checkpoint << ": " << c.key << " = " << (c.value == nullptr ? "absent" : c.value) << ": " << error.where
+        << ": " << error.message;
+  }
+}
+
+TEST(Convert, APoolerThatTheClassDoesNotUseIsLeftOut) {
+  Damaged checkpoint("roberta/two_classes");
+  const std::vector<float> values(24 * 24, 1.0f);
+  checkpoint.tensors().push_back(f32_tensor("roberta.pooler.dense.weight", {24, 24}, values));
+  EXPECT_EQ(checkpoint.convert().code, Code::ok);
+  EXPECT_EQ(checkpoint.notes.size(), 1u);
+}
+
 TEST(Convert, OwnHeadsAndTheirCheckpointMustAgree) {
   {
     Damaged checkpoint("own_heads");
@@ -239,26 +292,34 @@ TEST(Convert, OverridesAreStoredAndChecked) {
 // A family's table and the engine's agree: every tensor of ours has a source, and its parts add up to its shape.
 TEST(Family, EveryTensorHasItsSources) {
   for (const models::Family* family : models::families()) {
-    Config config;
-    config.arch = family->arch;
-    config.layers = 2;
-    config.heads = config.kv_heads = 3;
-    config.head_width = 5;
-    config.width = 15;
-    config.ffn_width = 7;
-    config.vocab = 11;
-    config.positions = 13;
-    const uint32_t classes[] = {4};
-    const Status status = for_each_tensor(config, classes, [&](const TensorNeed& need) -> Status {
-      if (need.spec->scope == Scope::head) return {};
-      uint64_t elements = 0;
-      for (const models::TensorSource& row : family->tensors) {
-        if (row.slot == need.spec->slot) elements += dim_value(row.n, config, 0) * dim_value(row.k, config, 0);
-      }
-      EXPECT_EQ(elements, need.n * need.k) << family->name << " " << need.name;
-      return {};
-    });
-    EXPECT_TRUE(status.ok());
+    for (const models::SourceClass& source : family->classes) {
+      Config config;
+      config.arch = family->arch;
+      config.arch.pooler = source.head.empty() || source.pooler;
+      config.layers = 2;
+      config.heads = config.kv_heads = 3;
+      config.head_width = 5;
+      config.width = 15;
+      config.embed_width = family->embed_width_key != nullptr ? 10 : 0;
+      config.ffn_width = 7;
+      config.vocab = 11;
+      config.positions = 13;
+      const uint32_t classes[] = {4};
+      const Status status = for_each_tensor(config, classes, [&](const TensorNeed& need) -> Status {
+        if (need.spec->scope == Scope::head && source.head.empty()) return {};
+        const auto elements = [&](std::span<const models::TensorSource> rows) {
+          uint64_t sum = 0;
+          for (const models::TensorSource& row : rows) {
+            if (row.slot == need.spec->slot) sum += dim_value(row.n, config, 4) * dim_value(row.k, config, 4);
+          }
+          return sum;
+        };
+        const uint64_t own = elements(source.head);
+        EXPECT_EQ(own != 0 ? own : elements(family->tensors), need.n * need.k) << source.name << " " << need.name;
+        return {};
+      });
+      EXPECT_TRUE(status.ok());
+    }
   }
 }
 

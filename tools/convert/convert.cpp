@@ -99,16 +99,30 @@ Result<models::FoundClass> find_architecture(const HuggingFaceFolder& folder) {
   return found;
 }
 
-// Sizes and the enums that config.json may choose.
-Status read_config(const JsonNode& json, const Family& family, Config& config) {
-  config.arch = family.arch;
+Status check_fixed(const JsonNode& json, const Family& family) {
   for (const models::FixedKey& fixed : family.fixed) {
-    if (!json.has(fixed.key)) continue;
+    if (!json.has(fixed.key)) {
+      if (!fixed.required) continue;
+      return fail(Code::unsupported, json.path_of(fixed.key), "it is absent, and only %s is supported", fixed.value);
+    }
     ONEPASS_TRY_ASSIGN(value, json.member(fixed.key));
     if (value.value() != Json::parse(fixed.value)) {
       return fail(Code::unsupported, value.path(), "only %s is supported", fixed.value);
     }
   }
+  return {};
+}
+
+Result<Act> read_act(const JsonNode& json, const char* key) {
+  ONEPASS_TRY_ASSIGN(name, json.string(key));
+  if (const auto found = find_activation(name)) return Act{*found};
+  return fail(Code::unsupported, json.path_of(key), "the activation %s is not supported", name.c_str());
+}
+
+// Sizes and the enums that config.json may choose.
+Status read_config(const JsonNode& json, const Family& family, Config& config) {
+  config.arch = family.arch;
+  ONEPASS_TRY(check_fixed(json, family));
   for (const models::SizeKey& size : family.sizes) {
     ONEPASS_TRY_ASSIGN(value, json.u64(size.key, 1, max_text_tokens));
     config.*size.member = static_cast<uint32_t>(value);
@@ -117,19 +131,31 @@ Status read_config(const JsonNode& json, const Family& family, Config& config) {
     ONEPASS_TRY_ASSIGN(types, json.u64(family.segment_types_key, 0, 65536));
     config.arch.segment_types = static_cast<uint32_t>(types);
   }
-  ONEPASS_TRY_ASSIGN(act, json.string(family.act_key));
-  const auto found = find_activation(act);
-  if (!found)
-    return fail(Code::unsupported, json.path_of(family.act_key), "the activation %s is not supported", act.c_str());
-  config.arch.act = *found;
-  ONEPASS_TRY_ASSIGN(eps, json.number(family.eps_key));
-  config.norm_eps = eps;
+  if (family.pad_key != nullptr) {
+    ONEPASS_TRY_ASSIGN(pad, json.u64(family.pad_key, 0, max_text_tokens - 1));
+    config.arch.position_first = static_cast<uint32_t>(pad) + 1;
+  }
+  if (family.embed_width_key != nullptr) {
+    ONEPASS_TRY_ASSIGN(width, json.u64(family.embed_width_key, 1, max_width));
+    if (width != config.width || family.embed_always_projected) config.embed_width = static_cast<uint32_t>(width);
+  }
+  ONEPASS_TRY_ASSIGN(act, read_act(json, family.act_key));
+  config.arch.act = act;
+  config.norm_eps = family.norm_eps;
+  if (family.eps_key != nullptr) {
+    ONEPASS_TRY_ASSIGN(eps, json.number(family.eps_key));
+    config.norm_eps = eps;
+  }
   if (config.heads == 0 || config.width % config.heads != 0) {
-    return fail(Code::bad_value, json.path_of("hidden_size"), "%u is not a multiple of the %u attention heads",
-                config.width, config.heads);
+    return fail(Code::bad_value, json.path(), "the width %u is not a multiple of the %u attention heads", config.width,
+                config.heads);
   }
   config.kv_heads = config.heads;
   config.head_width = config.width / config.heads;
+  if (config.stored_layers == config.layers) config.stored_layers = 0;
+  if (config.positions <= config.arch.position_first) {
+    return fail(Code::bad_value, json.path(), "no position is left after the padding's %u", config.arch.position_first);
+  }
   config.max_tokens = config.positions - config.arch.position_first;
   return {};
 }
@@ -141,7 +167,7 @@ Result<Source> read_source(const HuggingFaceFolder& folder, const Options& optio
   source.source_class = found.source;
   ONEPASS_TRY(read_config(folder.config(), *found.family, source.config));
   source.own = folder.onepass_json();
-  const bool needs_own = found.source->head_weight == nullptr;
+  const bool needs_own = found.source->head.empty();
   if (needs_own != source.own.has_value()) {
     return fail(
         needs_own ? Code::missing_key : Code::unsupported, "onepass.json",
@@ -151,6 +177,9 @@ Result<Source> read_source(const HuggingFaceFolder& folder, const Options& optio
   }
   ONEPASS_TRY_ASSIGN(heads, folder.heads({options.kinds.begin(), options.kinds.end()}));
   source.heads = heads;
+  source.config.arch.pool = found.source->pool;
+  source.config.arch.pooler = found.source->pooler;
+  source.config.arch.pooler_act = found.source->pooler_act;
   if (source.own) {
     source.config.arch.pool = source.own->pooling;
     source.config.arch.pooler = source.own->pooler_activation.has_value();
@@ -214,25 +243,28 @@ class Tensors {
   // The parts of one tensor of ours, each with its name in the checkpoint, checked against the shape.
   Result<std::vector<std::string>> find(const TensorNeed& need) {
     std::vector<std::string> parts;
-    const std::string& head = need.spec->scope == Scope::head ? source_.heads[need.index].name : std::string();
-    const auto classes =
-        static_cast<uint32_t>(need.spec->scope == Scope::head ? source_.heads[need.index].labels.size() : 0);
-    if (need.spec->scope == Scope::head) {
-      const bool weight = need.spec->slot == Slot::head_w;
-      std::string name = source_.own ? "heads." + head + (weight ? ".weight" : ".bias")
-                                     : (weight ? source_.source_class->head_weight : source_.source_class->head_bias);
-      ONEPASS_TRY(
-          use(name, weight ? std::vector<uint64_t>{classes, source_.config.width} : std::vector<uint64_t>{classes}));
+    const bool is_head = need.spec->scope == Scope::head;
+    const bool vector = need.spec->role == Role::vector;
+    const auto take = [&](std::string name, uint64_t n, uint64_t k) -> Status {
+      ONEPASS_TRY(use(name, vector ? std::vector<uint64_t>{k} : std::vector<uint64_t>{n, k}));
       parts.push_back(std::move(name));
+      return {};
+    };
+    if (is_head && source_.own) {
+      ONEPASS_TRY(take("heads." + source_.heads[need.index].name + (vector ? ".bias" : ".weight"), need.n, need.k));
       return parts;
     }
-    for (const TensorSource& row : source_.family->tensors) {
-      if (row.slot != need.spec->slot) continue;
-      std::string name = resolve(row, need.index);
-      const uint64_t n = dim_value(row.n, source_.config, 0), k = dim_value(row.k, source_.config, 0);
-      ONEPASS_TRY(use(name, need.spec->role == Role::vector ? std::vector<uint64_t>{k} : std::vector<uint64_t>{n, k}));
-      parts.push_back(std::move(name));
-    }
+    const auto classes = static_cast<uint32_t>(is_head ? source_.heads[need.index].labels.size() : 0);
+    const auto take_rows = [&](std::span<const TensorSource> rows, std::string_view prefix) -> Status {
+      for (const TensorSource& row : rows) {
+        if (row.slot != need.spec->slot) continue;
+        ONEPASS_TRY(take(resolve(row, prefix, need.index), dim_value(row.n, source_.config, classes),
+                         dim_value(row.k, source_.config, classes)));
+      }
+      return {};
+    };
+    ONEPASS_TRY(take_rows(source_.source_class->head, ""));
+    if (parts.empty()) ONEPASS_TRY(take_rows(source_.family->tensors, source_.source_class->prefix));
     return parts;
   }
 
@@ -253,13 +285,14 @@ class Tensors {
   }
 
  private:
-  std::string resolve(const TensorSource& row, uint32_t index) const {
+  std::string resolve(const TensorSource& row, std::string_view prefix, uint32_t index) const {
     char text[256];
     const char* hole = std::strstr(row.source, "{i}");
+    const auto length = static_cast<int>(prefix.size());
     if (hole == nullptr) {
-      std::snprintf(text, sizeof(text), "%s%s", source_.source_class->prefix, row.source);
+      std::snprintf(text, sizeof(text), "%.*s%s", length, prefix.data(), row.source);
     } else {
-      std::snprintf(text, sizeof(text), "%s%.*s%u%s", source_.source_class->prefix, static_cast<int>(hole - row.source),
+      std::snprintf(text, sizeof(text), "%.*s%.*s%u%s", length, prefix.data(), static_cast<int>(hole - row.source),
                     row.source, index, hole + 3);
     }
     std::string name = text;
@@ -291,7 +324,7 @@ class Tensors {
     return {};
   }
 
-  // Known buffers, and the sources of tensors that this model goes without (a pooler that no head reads).
+  // Known buffers, and a pooler that no head reads.
   bool is_ignored(std::string_view name) const {
     const std::string_view prefix = source_.source_class->prefix;
     if (!name.starts_with(prefix)) return false;
@@ -300,7 +333,7 @@ class Tensors {
       if (rest == ignored) return true;
     }
     for (const TensorSource& row : source_.family->tensors) {
-      if (rest == row.source && !slot_present(row.slot, source_.config)) return true;
+      if (rest == row.source && (row.slot == Slot::pooler_w || row.slot == Slot::pooler_b)) return true;
     }
     return false;
   }

@@ -1,12 +1,14 @@
-// BERT against the reference implementation: every fixture checkpoint, converted and run.
+// Every family against the reference implementation: every fixture checkpoint, converted and run.
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <map>
 #include <numeric>
 
 #include "engine/core/sha256.h"
 #include "engine/runtime/model.h"
 #include "engine/runtime/session.h"
+#include "models/family.h"
 #include "tests/models/expected.h"
 #include "tests/support/near.h"
 #include "tools/convert/convert.h"
@@ -17,17 +19,35 @@ namespace {
 using convert::WeightType;
 using kernels::Isa;
 
-std::vector<std::string> cases() {
+std::vector<std::string> folders(const std::filesystem::path& path) {
   std::vector<std::string> names;
-  for (const auto& entry : std::filesystem::directory_iterator(fixtures() / "bert")) {
+  for (const auto& entry : std::filesystem::directory_iterator(path)) {
     if (entry.is_directory()) names.push_back(entry.path().filename().string());
   }
   std::sort(names.begin(), names.end());
   return names;
 }
 
+// A family's fixtures are a folder of checkpoints.
+std::vector<std::string> families() {
+  std::vector<std::string> names;
+  for (const std::string& name : folders(fixtures())) {
+    const auto inner = folders(fixtures() / name);
+    if (!inner.empty() && std::filesystem::exists(fixtures() / name / inner[0] / "config.json")) names.push_back(name);
+  }
+  return names;
+}
+
+std::vector<std::string> cases() {
+  std::vector<std::string> names;
+  for (const std::string& family : families()) {
+    for (const std::string& name : folders(fixtures() / family)) names.push_back(family + "/" + name);
+  }
+  return names;
+}
+
 Model convert_case(const std::string& name, WeightType weights) {
-  auto content = convert::convert_folder({.source = fixtures() / "bert" / name, .weights = weights}, nullptr);
+  auto content = convert::convert_folder({.source = fixtures() / name, .weights = weights}, nullptr);
   if (!content.ok()) throw std::runtime_error(name + ": " + content.error().where + ": " + content.error().message);
   auto bytes = serialize_model(content.value());
   if (!bytes.ok()) throw std::runtime_error(name + ": " + bytes.error().message);
@@ -78,12 +98,12 @@ struct FirstDivergence {
   }
 };
 
-class Bert : public testing::TestWithParam<std::string> {
+class FixtureCheckpoint : public testing::TestWithParam<std::string> {
  protected:
-  Expected expected_ = load_expected(fixtures() / "bert" / GetParam());
+  Expected expected_ = load_expected(fixtures() / GetParam());
 };
 
-TEST_P(Bert, TokenIdsEqualTheReference) {
+TEST_P(FixtureCheckpoint, TokenIdsEqualTheReference) {
   const Model model = convert_case(GetParam(), WeightType::f32);
   Session session = open_session(model);
   for (size_t b = 0; b < expected_.texts.size(); ++b) {
@@ -96,7 +116,7 @@ TEST_P(Bert, TokenIdsEqualTheReference) {
   }
 }
 
-TEST_P(Bert, F32LogitsEqualTheReference) {
+TEST_P(FixtureCheckpoint, F32LogitsEqualTheReference) {
   const Model model = convert_case(GetParam(), WeightType::f32);
   Session session = open_session(model);
   FirstDivergence first{expected_, 2e-5, {}};
@@ -106,13 +126,13 @@ TEST_P(Bert, F32LogitsEqualTheReference) {
   EXPECT_LE(max_difference(logits, expected_.logits), 2e-5);
 }
 
-TEST_P(Bert, F16WeightsStayNear) {
+TEST_P(FixtureCheckpoint, F16WeightsStayNear) {
   const Model model = convert_case(GetParam(), WeightType::f16);
   Session session = open_session(model);
   EXPECT_LE(max_difference(run(session, expected_.ids, expected_.starts), expected_.logits), 0.02);
 }
 
-TEST_P(Bert, Int8WeightsStayNear) {
+TEST_P(FixtureCheckpoint, Int8WeightsStayNear) {
   const Model model = convert_case(GetParam(), WeightType::int8);
   Session session = open_session(model);
   const auto logits = run(session, expected_.ids, expected_.starts);
@@ -123,13 +143,15 @@ TEST_P(Bert, Int8WeightsStayNear) {
 
 // The logits' bits are those that were written down, on whichever architecture this runs. The file of hashes is
 // written by a run with ONEPASS_WRITE_FIXTURES=1.
-TEST(BertBits, LogitsAreTheSameOnEveryArchitecture) {
-  const auto path = fixtures() / "bert" / "logits.sha256";
+class FixtureFamily : public testing::TestWithParam<std::string> {};
+
+TEST_P(FixtureFamily, LogitsAreTheSameOnEveryArchitecture) {
+  const auto path = fixtures() / GetParam() / "logits.sha256";
   std::string now;
-  for (const std::string& name : cases()) {
-    const Expected expected = load_expected(fixtures() / "bert" / name);
+  for (const std::string& name : folders(fixtures() / GetParam())) {
+    const Expected expected = load_expected(fixtures() / GetParam() / name);
     for (const WeightType weights : {WeightType::f32, WeightType::f16, WeightType::int8}) {
-      const Model model = convert_case(name, weights);
+      const Model model = convert_case(GetParam() + "/" + name, weights);
       Session session = open_session(model);
       const auto logits = run(session, expected.ids, expected.starts);
       const auto digest = sha256({reinterpret_cast<const uint8_t*>(logits.data()), logits.size() * sizeof(float)});
@@ -148,7 +170,7 @@ TEST(BertBits, LogitsAreTheSameOnEveryArchitecture) {
 }
 
 // The same bits for any batch, order, thread count and level.
-TEST_P(Bert, LogitsDependOnTheTextAlone) {
+TEST_P(FixtureCheckpoint, LogitsDependOnTheTextAlone) {
   for (const WeightType weights : {WeightType::f32, WeightType::f16, WeightType::int8}) {
     const Model model = convert_case(GetParam(), weights);
     const size_t classes = model.total_classes();
@@ -192,8 +214,8 @@ TEST_P(Bert, LogitsDependOnTheTextAlone) {
   }
 }
 
-TEST_P(Bert, SelfTestsPassOnEveryLevel) {
-  auto content = convert::convert_folder({.source = fixtures() / "bert" / GetParam()}, nullptr);
+TEST_P(FixtureCheckpoint, SelfTestsPassOnEveryLevel) {
+  auto content = convert::convert_folder({.source = fixtures() / GetParam()}, nullptr);
   ASSERT_TRUE(content.ok()) << content.error().message;
   ASSERT_TRUE(convert::add_self_tests(content.value()).ok());
   EXPECT_GE(content.value().self_tests.size(), 4u);
@@ -215,9 +237,25 @@ TEST_P(Bert, SelfTestsPassOnEveryLevel) {
   EXPECT_EQ(run_self_tests(damaged.value(), kernels::best_isa()).code(), Code::self_test_failed);
 }
 
-INSTANTIATE_TEST_SUITE_P(Fixtures, Bert, testing::ValuesIn(cases()), [](const auto& info) { return info.param; });
+std::string test_name(const testing::TestParamInfo<std::string>& info) {
+  std::string name = info.param;
+  std::replace(name.begin(), name.end(), '/', '_');
+  return name;
+}
+INSTANTIATE_TEST_SUITE_P(Fixtures, FixtureCheckpoint, testing::ValuesIn(cases()), test_name);
+INSTANTIATE_TEST_SUITE_P(Fixtures, FixtureFamily, testing::ValuesIn(families()), test_name);
 
-TEST(BertFixtures, ThereAreEnough) { EXPECT_GE(cases().size(), 10u); }
+// Every family of the converter has checkpoints here; relatives that share one's file may have fewer.
+TEST(Fixtures, ThereAreEnough) {
+  std::map<std::string, size_t> count;
+  for (const std::string& name : cases()) ++count[name.substr(0, name.find('/'))];
+  for (const models::Family* family : models::families()) {
+    std::string folder = family->name;
+    std::replace(folder.begin(), folder.end(), '-', '_');
+    const bool relative = folder == "xlm_roberta" || folder == "camembert";
+    EXPECT_GE(count[folder], relative ? 1u : 5u) << folder;
+  }
+}
 
 TEST(Near, RejectsNanSignFlipAndSmallScaleError) {
   const float nan = std::numeric_limits<float>::quiet_NaN();

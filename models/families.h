@@ -1,0 +1,16 @@
+// Every family, each defined in the file of its name.
+#pragma once
+
+#include "models/family.h"
+
+namespace onepass::models {
+
+extern const Family albert;
+extern const Family bert;
+extern const Family camembert;
+extern const Family distilbert;
+extern const Family electra;
+extern const Family roberta;
+extern const Family xlm_roberta;
+
+}  // namespace onepass::models

@@ -1,0 +1,178 @@
+#!/usr/bin/env python3
+"""Tiny random checkpoints of every encoder family but BERT, with the reference implementation's answers.
+
+    python tools/dev/encoder_fixtures.py tests/fixtures [family ...]
+
+As bert_fixtures.py; the families are rows of FAMILIES. hidden.0 is what the first layer reads, hidden.1 ... what each
+layer leaves, and the last one the final norm's where the architecture has one. Seeds are fixed.
+"""
+
+import argparse
+import shutil
+import zlib
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import torch
+import transformers
+from fixture_parts import TEXTS, VOCAB, randomize, save_config, save_expected, save_weights
+from transformers import BertTokenizerFast
+
+SINGLE, MULTI, REGRESSION = "single_label_classification", "multi_label_classification", "regression"
+
+
+@dataclass
+class Family:
+    """How the classes of a family are named, and where its layers are. `base` is the encoder within a classifier."""
+
+    name: str
+    classes: str
+    layers: str
+    base: str = ""
+    final_norm: str = ""
+    after_pad: bool = False  # positions begin after the padding's id
+    shared: dict = field(default_factory=dict)  # of every config
+
+
+@dataclass
+class Case:
+    family: str
+    name: str
+    config: dict
+    classes: int = 2
+    problem: str = SINGLE
+    half: bool = False
+    texts: list = field(default_factory=lambda: TEXTS)
+
+
+def sizes(layers: int, width: int, heads: int, ffn: int, **more) -> dict:
+    return {"num_hidden_layers": layers, "hidden_size": width, "num_attention_heads": heads, "intermediate_size": ffn,
+            "max_position_embeddings": 40} | more
+
+
+def distil_sizes(layers: int, width: int, heads: int, ffn: int, **more) -> dict:
+    return {"n_layers": layers, "dim": width, "n_heads": heads, "hidden_dim": ffn, "max_position_embeddings": 40} | more
+
+
+FAMILIES = {f.name: f for f in [
+    Family("distilbert", "DistilBert", "transformer.layer", "distilbert"),
+    Family("roberta", "Roberta", "encoder.layer", "roberta", after_pad=True, shared={"type_vocab_size": 1, "pad_token_id": 0}),
+    Family("xlm_roberta", "XLMRoberta", "encoder.layer", "roberta", after_pad=True, shared={"type_vocab_size": 1, "pad_token_id": 0}),
+    Family("camembert", "Camembert", "encoder.layer", "roberta", after_pad=True, shared={"type_vocab_size": 1, "pad_token_id": 0}),
+    Family("electra", "Electra", "encoder.layer", "electra"),
+    Family("albert", "Albert", "encoder.albert_layer_groups", "albert"),
+]}
+
+PADDED = TEXTS[:4] + ["good [PAD] cat [PAD][PAD] dog"] + TEXTS[5:]
+
+CASES = [
+    Case("distilbert", "two_classes", distil_sizes(2, 24, 3, 40)),
+    Case("distilbert", "one_value", distil_sizes(1, 16, 1, 20), 1, REGRESSION),
+    Case("distilbert", "relu_multi_label", distil_sizes(2, 33, 3, 17, activation="relu"), 5, MULTI),
+    Case("distilbert", "heads_of_one", distil_sizes(3, 12, 12, 31), 3),
+    Case("distilbert", "f16_wide_head", distil_sizes(1, 35, 1, 48), 12, half=True),
+    Case("roberta", "two_classes", sizes(2, 24, 3, 40), texts=PADDED),
+    Case("roberta", "padding_id_1", sizes(2, 20, 5, 33, pad_token_id=1), 3, texts=PADDED),
+    Case("roberta", "one_value", sizes(1, 17, 1, 21), 1, REGRESSION),
+    Case("roberta", "two_types_tanh_gelu", sizes(3, 12, 2, 30, type_vocab_size=2, hidden_act="gelu_new"), 28, MULTI),
+    Case("roberta", "f16_eps", sizes(1, 36, 4, 30, layer_norm_eps=1e-5), 4, half=True, texts=PADDED),
+    Case("xlm_roberta", "two_classes", sizes(2, 18, 3, 25), texts=PADDED),
+    Case("camembert", "multi_label", sizes(1, 22, 2, 35, pad_token_id=1), 4, MULTI, texts=PADDED),
+    Case("electra", "narrow_embeddings", sizes(2, 24, 4, 40, embedding_size=13)),
+    Case("electra", "equal_widths", sizes(1, 20, 5, 33, embedding_size=20), 3),
+    Case("electra", "wide_embeddings", sizes(1, 16, 2, 20, embedding_size=37), 1, REGRESSION),
+    Case("electra", "relu_multi_label", sizes(3, 12, 3, 31, embedding_size=8, hidden_act="relu"), 6, MULTI),
+    Case("electra", "f16", sizes(2, 28, 7, 45, embedding_size=16), 2, half=True),
+    Case("albert", "one_group", sizes(3, 24, 3, 40, embedding_size=11)),
+    Case("albert", "two_groups", sizes(4, 20, 5, 33, embedding_size=20, num_hidden_groups=2), 3),
+    Case("albert", "gelu", sizes(2, 17, 1, 21, embedding_size=9, hidden_act="gelu"), 1, REGRESSION),
+    Case("albert", "every_layer_its_own", sizes(2, 16, 4, 30, embedding_size=8, num_hidden_groups=2), 7, MULTI),
+    Case("albert", "f16_wide_embeddings", sizes(3, 15, 3, 50, embedding_size=26), 2, half=True),
+]
+
+
+def module_at(model: torch.nn.Module, path: str) -> torch.nn.Module:
+    for part in path.split("."):
+        model = getattr(model, part)
+    return model
+
+
+class Stages:
+    """What the first layer reads and every layer writes, of one call."""
+
+    def __init__(self, model: torch.nn.Module, family: Family):
+        base = module_at(model, family.base)
+        self.rows = []
+        for layer in module_at(base, family.layers):
+            layer.register_forward_pre_hook(self.before, with_kwargs=True)
+            layer.register_forward_hook(self.after)
+        if family.final_norm:
+            module_at(base, family.final_norm).register_forward_hook(self.after)
+
+    def before(self, _, args, kwargs) -> None:
+        if not self.rows:
+            self.rows.append((args[0] if args else kwargs["hidden_states"])[0].numpy().copy())
+
+    def after(self, _, __, output) -> None:
+        self.rows.append((output[0] if isinstance(output, tuple) else output)[0].numpy().copy())
+
+
+def make(case: Case, root: Path) -> None:
+    family = FAMILIES[case.family]
+    folder = root / case.family / case.name
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    config = getattr(transformers, family.classes + "Config")(
+        **({"vocab_size": len(VOCAB), "num_labels": case.classes, "problem_type": case.problem} | family.shared |
+           case.config))
+    name = family.classes + "ForSequenceClassification"
+    config.architectures = [name]
+    config._attn_implementation = "eager"
+    model = getattr(transformers, name)(config)
+    randomize(model, zlib.crc32(folder.name.encode()))
+    tensors = {n: p.detach().numpy() for n, p in model.state_dict().items() if "position_ids" not in n}
+    if case.half:
+        tensors = {n: t.astype(np.float16) for n, t in tensors.items()}
+    model.load_state_dict({n: torch.from_numpy(t.astype(np.float32)) for n, t in tensors.items()}, strict=False)
+    model.eval()
+    save_config(config, case.classes, folder)
+    save_weights(tensors, folder)
+
+    (folder / "vocab.txt").write_text("\n".join(VOCAB) + "\n", encoding="utf-8")
+    tokenizer = BertTokenizerFast(vocab=str(folder / "vocab.txt"))
+    tokenizer.backend_tokenizer.save(str(folder / "tokenizer.json"))
+    (folder / "vocab.txt").unlink()
+
+    limit = config.max_position_embeddings - (config.pad_token_id + 1 if family.after_pad else 0)
+    stages = Stages(model, family)
+    ids, starts, logits, hidden = [], [0], [], []
+    for text in case.texts:
+        encoded = tokenizer(text, truncation=True, max_length=limit, return_tensors="pt")
+        stages.rows = []
+        with torch.no_grad():
+            out = model(input_ids=encoded["input_ids"], attention_mask=encoded["attention_mask"])
+        ids += encoded["input_ids"][0].tolist()
+        starts.append(len(ids))
+        hidden.append(stages.rows)
+        logits.append(out.logits[0].numpy())
+    save_expected(folder, case.texts, ids, starts, logits, list(zip(*hidden)))
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("output", type=Path)
+    parser.add_argument("families", nargs="*")
+    arguments = parser.parse_args()
+    torch.set_num_threads(1)
+    print("transformers", transformers.__version__)
+    for case in CASES:
+        if arguments.families and case.family not in arguments.families:
+            continue
+        make(case, arguments.output)
+        size = sum(f.stat().st_size for f in (arguments.output / case.family / case.name).iterdir())
+        print(f"{case.family}/{case.name}: {size} bytes")
+
+
+if __name__ == "__main__":
+    main()
