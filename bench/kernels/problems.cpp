@@ -153,6 +153,31 @@ Problem attention_f32(Shape s) {
   return p;
 }
 
+Problem attention_i8(Shape s) {
+  Problem p;
+  const size_t width = s.n * s.k, stride = 3 * width;
+  const size_t scratch = round_up(kernels::attention_i8_scratch_bytes(s.m, s.k), 64) / sizeof(float);
+  constexpr size_t kMostThreads = 64;
+  auto o = std::make_shared<Operands>();
+  o->a = numbers(s.m * stride), o->b = aligned<float>(s.m * width), o->c = aligned<float>(kMostThreads * scratch);
+  p.operations = 4 * count(s.m * s.m * width);
+  p.bytes = 4 * count(s.m * (stride + width));
+  p.call = [=](const kernels::KernelTable& table, const uint8_t*, size_t part, size_t parts) {
+    const Range heads = split_range(s.n, part, parts);
+    for (size_t h = heads.begin; h < heads.end; ++h) {
+      const float* q = o->a.data() + h * s.k;
+      kernels::AttentionI8 args{};
+      args.q = q, args.k = q + width, args.v = q + 2 * width;
+      args.q_stride = args.k_stride = args.v_stride = stride;
+      args.out = o->b.data() + h * s.k, args.out_stride = width;
+      args.q_count = args.kv_count = s.m, args.head_width = s.k, args.scale = 0.17f;
+      args.scratch = o->c.data() + part % kMostThreads * scratch;
+      table.attention_i8(args);
+    }
+  };
+  return p;
+}
+
 Problem add_norm(Shape s) {
   Problem p;
   auto o = std::make_shared<Operands>();
@@ -359,6 +384,7 @@ const std::vector<Operation>& list() {
       {"matmul_f32", "matmul_f32", Arithmetic::f32, true, float_products, matmul_float<Layout::f32_n16>},
       {"matmul_f16", "matmul_f32", Arithmetic::f32, true, float_products, matmul_float<Layout::f16_n16>},
       {"attention_f32", "attention_f32", Arithmetic::f32, false, attention, attention_f32},
+      {"attention_i8", "attention_i8", Arithmetic::int8, false, attention, attention_i8},
       {"add_norm", "add_norm", Arithmetic::none, false, rows, add_norm},
       {"gelu", "activate", Arithmetic::none, false, wide_rows, activate<Act::gelu_erf>},
       {"gelu_tanh", "activate", Arithmetic::none, false, wide_rows, activate<Act::gelu_tanh>},
