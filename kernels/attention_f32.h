@@ -19,6 +19,20 @@ namespace onepass::kernels {
 
 constexpr size_t max_head_width = 256;
 
+// Which keys a query sees: query i of a call stands at position p = first + i of its text, and sees the keys j with
+// p - left <= j <= p + right. Unlimited on both sides: bidirectional; right = 0: causal; left = w - 1 and right = 0: a
+// causal window of w keys.
+constexpr size_t unlimited = SIZE_MAX;
+struct KeyWindow {
+  size_t first = 0;
+  size_t left = unlimited, right = unlimited;
+
+  constexpr size_t begin(size_t i) const { return first + i > left ? first + i - left : 0; }
+  constexpr size_t end(size_t i, size_t kv_count) const {
+    return right < kv_count && first + i + right + 1 < kv_count ? first + i + right + 1 : kv_count;
+  }
+};
+
 struct AttentionF32 {
   const float* q;
   size_t q_stride;
@@ -31,6 +45,7 @@ struct AttentionF32 {
   size_t q_count, kv_count, head_width;
   float scale;
   float* scratch;
+  KeyWindow window = {};
 };
 
 // Room for a transposed copy of the keys and the scores of a few queries.

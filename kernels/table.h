@@ -2,6 +2,7 @@
 #pragma once
 
 #include "kernels/attention_f32.h"
+#include "kernels/attention_i8.h"
 #include "kernels/elementwise.h"
 #include "kernels/embed.h"
 #include "kernels/matmul_f32.h"
@@ -24,6 +25,7 @@ struct KernelTable {
   MatmulI8Fn matmul_i8 = nullptr;
   MatmulF32Fn matmul_f32 = nullptr;
   AttentionF32Fn attention_f32 = nullptr;
+  AttentionI8Fn attention_i8 = nullptr;
   AddNormFn add_norm = nullptr;
   ActivateFn activate = nullptr;
   RmsNormFn rms_norm = nullptr;

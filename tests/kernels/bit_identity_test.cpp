@@ -99,19 +99,29 @@ TEST(Ranges, LeaveOtherChannelsAlone) {
 }
 
 // Attention on some of the queries gives the bits of attention on all of them.
-TEST(Ranges, AttentionQueries) {
-  for (const Kernel<kernels::AttentionF32>& kernel : kernels_of<kernels::AttentionF32>()) {
+template <class Args>
+void expect_queries_make_the_whole(const Case& c) {
+  for (const Kernel<Args>& kernel : kernels_of<Args>()) {
     if (!kernels::isa_available(kernel.isa)) continue;
-    Problem<kernels::AttentionF32> whole({19, 37, 32, 0}, Flush::back), parts({19, 37, 32, 0}, Flush::back);
+    Problem<Args> whole(c, Flush::back), parts(c, Flush::back);
     kernel.run(whole.args());
-    for (size_t q = 0; q < 19; ++q) {
-      kernels::AttentionF32 args = parts.args();
+    for (size_t q = 0; q < c.a; ++q) {
+      Args args = parts.args();
       args.q += q * args.q_stride;
       args.out += q * args.out_stride;
       args.q_count = 1;
+      args.window.first += q;
       kernel.run(args);
     }
-    ASSERT_EQ(difference(parts.outputs()[0], whole.outputs()[0]), "") << kernels::isa_name(kernel.isa);
+    ASSERT_EQ(difference(parts.outputs()[0], whole.outputs()[0]), "") << kernels::isa_name(kernel.isa) << c.text();
+  }
+}
+
+TEST(Ranges, AttentionF32) { expect_queries_make_the_whole<kernels::AttentionF32>({19, 37, 32, 0}); }
+TEST(Ranges, AttentionI8) {
+  using P = Problem<kernels::AttentionI8>;
+  for (const unsigned variant : {0u, 0u | P::causal, P::causal | P::one_sided, 0u | P::local}) {
+    expect_queries_make_the_whole<kernels::AttentionI8>({19, 137, 32, variant});
   }
 }
 

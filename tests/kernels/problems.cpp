@@ -224,6 +224,105 @@ std::vector<Output> Problem<kernels::AttentionF32>::outputs() const {
   return {f32_output("out", out_, case_.a, case_.c, stride_)};
 }
 
+// attention_i8
+
+std::vector<Case> Problem<kernels::AttentionI8>::cases() {
+  const std::vector<size_t> widths = {32, 64, 16, 48, 1, 3, 4, 15, 17, 31, 33, 67, 96};
+  const std::vector<unsigned> variants = {0,
+                                          sharp,
+                                          wide_strides,
+                                          hostile,
+                                          flat,
+                                          huge,
+                                          causal,
+                                          causal | one_sided,
+                                          heads,
+                                          sharp | heads,
+                                          local,
+                                          local | sharp,
+                                          causal | sharp,
+                                          wide_strides | heads | causal};
+  std::vector<size_t> keys;
+  for (size_t t = 1; t <= 35; ++t) keys.push_back(t);
+  for (const size_t t : {47, 48, 49, 63, 64, 65, 66, 79, 80, 81, 97, 112, 127, 128, 129, 130, 191}) keys.push_back(t);
+  auto cases = combine({1, 2, 7, 16, 19}, keys, widths, variants);
+  for (const unsigned variant : variants) {
+    cases.push_back({9, 33, 128, variant});
+    cases.push_back({5, 19, 255, variant});
+    cases.push_back({3, 140, 256, variant});
+    cases.push_back({17, 257, 32, variant});
+    cases.push_back({4, 1000, 64, variant});
+  }
+  return cases;
+}
+
+size_t Problem<kernels::AttentionI8>::head_count() const { return has(case_, heads) ? 3 : 1; }
+
+Problem<kernels::AttentionI8>::Problem(const Case& c, Flush flush)
+    : case_(c),
+      stride_(3 * c.c + (has(c, wide_strides) ? 2 * c.c + 3 : 0)),
+      q_(strided(c.a, head_count() * c.c, stride_), flush),
+      k_(strided(c.b, c.c, stride_), flush),
+      v_(strided(c.b, c.c, stride_), flush),
+      out_(strided(c.a, head_count() * c.c, stride_), flush),
+      scratch_(kernels::attention_i8_scratch_bytes(c.b, c.c), flush, 64) {
+  Random random(c.a * 1000003 + c.b * 1009 + c.c * 7 + c.variant);
+  const float range = has(c, huge) ? 3e38f : has(c, sharp) ? 40.0f : 1.0f;  // sharp: most codes are 0
+  fill_uniform(q_, random, -range, range);
+  fill_uniform(k_, random, -range, range);
+  fill_uniform(v_, random);
+  if (has(c, flat)) {
+    for (float& x : q_) x = 0.0f;
+    for (size_t i = 0; i < k_.size(); ++i) k_[i] = static_cast<float>(i % stride_);
+    for (size_t i = 0; i < v_.size(); ++i) v_[i] = -static_cast<float>(i % stride_);
+  }
+  if (has(c, hostile)) {
+    q_[random.below(q_.size())] = std::numeric_limits<float>::quiet_NaN();
+    q_[random.below(q_.size())] = -std::numeric_limits<float>::infinity();
+    v_[random.below(v_.size())] = std::numeric_limits<float>::infinity();
+    v_[random.below(v_.size())] = random.any();
+    if (c.c % 2 == 0) k_[random.below(k_.size())] = random.any();
+  }
+  poison(out_);
+  for (uint8_t& byte : scratch_) byte = 0xa5;
+}
+
+kernels::AttentionI8 Problem<kernels::AttentionI8>::args() {
+  kernels::KeyWindow window;
+  if (has(case_, causal)) {
+    window.first = case_.b > case_.a ? case_.b - case_.a : 0;
+    window.right = 0;
+    if (has(case_, one_sided)) window.left = 69;
+  }
+  if (has(case_, local)) {
+    window.first = case_.b > case_.a ? (case_.b - case_.a) / 2 : 0;
+    window.left = window.right = 5;
+  }
+  // More queries than keys: the last ones stand beyond the text, and see its end only without a limit to the left.
+  if (window.first + case_.a > case_.b && window.left != kernels::unlimited) window.left = case_.a + 70;
+  return {.q = q_.data(),
+          .q_stride = stride_,
+          .k = k_.data(),
+          .k_stride = stride_,
+          .v = v_.data(),
+          .v_stride = stride_,
+          .out = out_.data(),
+          .out_stride = stride_,
+          .q_count = case_.a,
+          .kv_count = case_.b,
+          .head_width = case_.c,
+          .scale = 1.0f / std::sqrt(static_cast<float>(case_.c)),
+          .scratch = scratch_.data(),
+          .window = window,
+          .q_heads = head_count(),
+          .q_head_stride = case_.c,
+          .out_head_stride = case_.c};
+}
+
+std::vector<Output> Problem<kernels::AttentionI8>::outputs() const {
+  return {f32_output("out", out_, case_.a, head_count() * case_.c, stride_)};
+}
+
 // add_norm
 
 std::vector<Case> Problem<kernels::AddNorm>::cases() {

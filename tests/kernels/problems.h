@@ -94,6 +94,33 @@ class Problem<kernels::AttentionF32> {
 };
 
 template <>
+class Problem<kernels::AttentionI8> {
+ public:
+  static std::vector<Case> cases();  // queries, keys, head width
+  enum : unsigned {
+    sharp = 1,
+    hostile = 2,
+    wide_strides = 4,
+    flat = 8,        // queries of zeros, keys all equal, values all equal in a channel
+    huge = 16,       // scores beyond every float
+    heads = 32,      // three query heads
+    causal = 64,     // the queries are the last of the text
+    local = 128,     // 5 keys to either side
+    one_sided = 256  // with causal: a window of 70 keys
+  };
+  Problem(const Case& c, Flush flush);
+  kernels::AttentionI8 args();
+  std::vector<Output> outputs() const;
+
+ private:
+  size_t head_count() const;
+  Case case_;
+  size_t stride_;
+  Guarded<float> q_, k_, v_, out_;
+  Guarded<uint8_t> scratch_;
+};
+
+template <>
 class Problem<kernels::AddNorm> {
  public:
   static std::vector<Case> cases();  // rows, width
