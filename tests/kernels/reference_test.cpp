@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <tuple>
 #include <vector>
 
 #include "kernels/kernels.h"
@@ -124,6 +125,127 @@ TEST(Reference, AttentionMatchesDouble) {
       for (size_t t = 0; t < kv_count; ++t) mixed += p[t] / sum * v[t * stride + e];
       ASSERT_TRUE(within(out[i * stride + e], mixed, 5e-6)) << i << "," << e;
     }
+  }
+}
+
+// One text of one head, values in [-2, 2], through attention_i8_scalar and through softmax in double precision.
+struct Int8Attention {
+  size_t q_count, kv_count, width;
+  KeyWindow window = {};
+  float range = 2.0f;
+  double largest = 0, mean_square = 0;
+
+  void run(uint64_t seed) {
+    const auto q = random_floats(q_count * width, seed, -range, range),
+               k = random_floats(kv_count * width, seed + 1, -range, range),
+               v = random_floats(kv_count * width, seed + 2);
+    std::vector<float> out(q_count * width);
+    auto scratch = aligned_bytes(attention_i8_scratch_bytes(kv_count, width));
+    const float scale = 1.0f / std::sqrt(static_cast<float>(width));
+    attention_i8_scalar({.q = q.data(),
+                         .q_stride = width,
+                         .k = k.data(),
+                         .k_stride = width,
+                         .v = v.data(),
+                         .v_stride = width,
+                         .out = out.data(),
+                         .out_stride = width,
+                         .q_count = q_count,
+                         .kv_count = kv_count,
+                         .head_width = width,
+                         .scale = scale,
+                         .scratch = scratch.data(),
+                         .window = window});
+    for (size_t i = 0; i < q_count; ++i) {
+      const auto position = static_cast<double>(window.first + i);
+      std::vector<double> p(kv_count, -INFINITY);
+      for (size_t t = 0; t < kv_count; ++t) {
+        const double distance = position - static_cast<double>(t);
+        if (distance > static_cast<double>(window.left) || -distance > static_cast<double>(window.right)) continue;
+        p[t] = 0;
+        for (size_t e = 0; e < width; ++e) p[t] += static_cast<double>(q[i * width + e]) * k[t * width + e];
+        p[t] *= static_cast<double>(scale);
+      }
+      const double max = *std::max_element(p.begin(), p.end());
+      double sum = 0;
+      for (double& x : p) sum += x = std::exp(x - max);
+      for (size_t e = 0; e < width; ++e) {
+        double mixed = 0;
+        for (size_t t = 0; t < kv_count; ++t) mixed += p[t] / sum * v[t * width + e];
+        const double error = std::fabs(out[i * width + e] - mixed);
+        largest = std::isfinite(error) ? std::max(largest, error) : INFINITY;
+        mean_square += error * error / static_cast<double>(q_count * width);
+      }
+    }
+  }
+};
+
+// A code of K or Q is off by half a step of 2 / 127, a score of 32 channels by 0.02 (root mean square), a code of p by
+// half of 1/255, a value by half a step of 2 / 127.
+TEST(Reference, AttentionI8MatchesDouble) {
+  for (const auto& [q_count, kv_count, width, window] :
+       {std::tuple{size_t{9}, size_t{33}, size_t{32}, KeyWindow{}},
+        {size_t{5}, size_t{200}, size_t{24}, KeyWindow{}},
+        {size_t{7}, size_t{130}, size_t{64}, KeyWindow{.first = 123, .right = 0}},
+        {size_t{130}, size_t{130}, size_t{32}, KeyWindow{.left = 10, .right = 3}},
+        {size_t{70}, size_t{150}, size_t{32}, KeyWindow{.first = 80, .left = 64, .right = 0}}}) {
+    Int8Attention a{q_count, kv_count, width, window};
+    a.run(11);
+    EXPECT_LT(a.largest, 0.06) << kv_count << " " << width;
+    EXPECT_LT(std::sqrt(a.mean_square), 0.012) << kv_count << " " << width;
+  }
+}
+
+TEST(Reference, AttentionI8Extremes) {
+  constexpr size_t count = 70, width = 8;
+  std::vector<float> k(count * width, 0.0f), v(count * width), q(width, 0.0f), out(width);
+  auto scratch = aligned_bytes(attention_i8_scratch_bytes(count, width));
+  for (size_t t = 0; t < count; ++t) {
+    for (size_t e = 0; e < width; ++e) v[t * width + e] = t % 2 == 0 ? 1000.0f : 1001.0f;
+  }
+  const auto run = [&] {
+    attention_i8_scalar({.q = q.data(),
+                         .q_stride = width,
+                         .k = k.data(),
+                         .k_stride = width,
+                         .v = v.data(),
+                         .v_stride = width,
+                         .out = out.data(),
+                         .out_stride = width,
+                         .q_count = 1,
+                         .kv_count = count,
+                         .head_width = width,
+                         .scale = 1.0f,
+                         .scratch = scratch.data()});
+  };
+  run();  // equal scores: the mean
+  for (const float x : out) EXPECT_NEAR(x, 1000.5, 1e-3);
+  // One key far above all others, in a text whose keys share a large offset: its value alone.
+  for (size_t i = 0; i < k.size(); ++i) k[i] = 5000.0f + (i / width == 67 ? 1.0f : 0.0f);
+  for (float& x : q) x = 30.0f;
+  run();
+  for (const float x : out) EXPECT_NEAR(x, 1001.0, 1e-3);
+  // Products beyond every float.
+  for (size_t i = 0; i < k.size(); ++i) k[i] = i / width == 3 ? 3e38f : -3e38f;
+  for (float& x : q) x = 3e38f;
+  run();
+  for (const float x : out) EXPECT_NEAR(x, 1001.0, 1e-3);
+  // What is not a number is seen, and where.
+  constexpr float inf = std::numeric_limits<float>::infinity(), nan = std::numeric_limits<float>::quiet_NaN();
+  for (const float bad : {nan, inf, -inf}) {
+    q[2] = bad;
+    run();
+    for (const float x : out) EXPECT_TRUE(std::isnan(x));
+    q[2] = 1.0f;
+    const float good = k[4 * width + 1];
+    k[4 * width + 1] = bad;
+    run();
+    for (const float x : out) EXPECT_TRUE(std::isnan(x));
+    k[4 * width + 1] = good;
+    v[5 * width + 3] = bad;
+    run();
+    for (size_t e = 0; e < width; ++e) EXPECT_EQ(std::isnan(out[e]), e == 3) << e;
+    v[5 * width + 3] = 1000.0f;
   }
 }
 
