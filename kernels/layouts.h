@@ -27,6 +27,19 @@ enum class Layout : uint32_t {
   // [ceil(N/32)][ceil(K/4)][32][4], padding is 128 (code 0); then f32 scale[ceil(N/32)*32], which is
   // 1 in the padding. The codes fill a multiple of 128 bytes, so the scales are aligned.
   i8_n32k4 = 6,
+  // Embedding tables in groups of 32 inputs, one f16 scale a group: value = (nibble - 8) * scale. A row is
+  // [ceil(K/32)][16] bytes of nibbles, then f16 scale[ceil(K/32)]. Byte i of a group holds inputs i (low) and i + 16.
+  i4g32_rows = 7,
+  // Matmul panels of 32 channels by 4 inputs, in groups of 32 or 64 inputs of a channel, an f16 scale each: value =
+  // (nibble - 8) * scale. [ceil(N/32)][pairs of groups], and a pair is [group/4][32][4] bytes, the even group in the
+  // low nibbles and the odd one in the high, then f16 scale[2][32]. Padding has value 0: nibble 8, and scale 0 where
+  // a channel or a whole group does not exist.
+  i4g32_n32k4 = 8,
+  i4g64_n32k4 = 9,
+  // The same with a minimum a group: value = nibble * scale + minimum; a pair ends with f16 minimum[2][32]. Nibbles of
+  // padding are 0.
+  i4mg32_n32k4 = 10,
+  i4mg64_n32k4 = 11,
   // bfloat16, the upper half of an f32, in panels and in rows like f16.
   bf16_n16 = 12,
   bf16_rows = 13,
@@ -34,7 +47,7 @@ enum class Layout : uint32_t {
 
 constexpr uint32_t layout_count = 14;
 
-enum class Dtype : uint32_t { none = 0, f32 = 1, f16 = 2, i8 = 3, bf16 = 5 };
+enum class Dtype : uint32_t { none = 0, f32 = 1, f16 = 2, i8 = 3, i4 = 4, bf16 = 5 };
 
 // Largest K of an integer product: 127 * 255 * K stays below 2^31.
 constexpr size_t max_int8_k = 65536;
@@ -52,6 +65,12 @@ constexpr Dtype dtype_of(Layout layout) {
     case Layout::i8_rows:
     case Layout::i8_n32k4:
       return Dtype::i8;
+    case Layout::i4g32_rows:
+    case Layout::i4g32_n32k4:
+    case Layout::i4g64_n32k4:
+    case Layout::i4mg32_n32k4:
+    case Layout::i4mg64_n32k4:
+      return Dtype::i4;
     case Layout::bf16_rows:
     case Layout::bf16_n16:
       return Dtype::bf16;
@@ -77,6 +96,16 @@ constexpr const char* layout_name(Layout layout) {
       return "f16_n16";
     case Layout::i8_n32k4:
       return "i8_n32k4";
+    case Layout::i4g32_rows:
+      return "i4g32_rows";
+    case Layout::i4g32_n32k4:
+      return "i4g32_n32k4";
+    case Layout::i4g64_n32k4:
+      return "i4g64_n32k4";
+    case Layout::i4mg32_n32k4:
+      return "i4mg32_n32k4";
+    case Layout::i4mg64_n32k4:
+      return "i4mg64_n32k4";
     case Layout::bf16_n16:
       return "bf16_n16";
     case Layout::bf16_rows:
@@ -85,7 +114,36 @@ constexpr const char* layout_name(Layout layout) {
   return "none";
 }
 
-// Bytes from the start of the tensor to its scales (layouts that have them), 0 for the others.
+// Inputs that share a scale in the int4 layouts, 0 in the others.
+constexpr size_t group_size(Layout layout) {
+  switch (layout) {
+    case Layout::i4g32_rows:
+    case Layout::i4g32_n32k4:
+    case Layout::i4mg32_n32k4:
+      return 32;
+    case Layout::i4g64_n32k4:
+    case Layout::i4mg64_n32k4:
+      return 64;
+    default:
+      return 0;
+  }
+}
+
+constexpr bool has_minimum(Layout layout) { return layout == Layout::i4mg32_n32k4 || layout == Layout::i4mg64_n32k4; }
+
+// Int4 panels: groups of a channel, bytes of two groups of a panel, and bytes of a panel.
+constexpr size_t i4_groups(Layout layout, size_t k) { return round_up(k, group_size(layout)) / group_size(layout); }
+constexpr size_t i4_pair_bytes(Layout layout) {
+  return group_size(layout) * 32 + (has_minimum(layout) ? 4u : 2u) * 32 * 2;
+}
+constexpr size_t i4_panel_bytes(Layout layout, size_t k) {
+  return round_up(i4_groups(layout, k), 2) / 2 * i4_pair_bytes(layout);
+}
+
+// Bytes of one row of i4g32_rows.
+constexpr size_t i4_row_bytes(size_t k) { return round_up(k, 32) / 32 * 18; }
+
+// Bytes from the start of the tensor to its scales (the int8 layouts), 0 for the others.
 constexpr size_t scale_offset(Layout layout, size_t n, size_t k) {
   switch (layout) {
     case Layout::i8_rows:
@@ -125,6 +183,13 @@ constexpr size_t packed_bytes(Layout layout, size_t n, size_t k) {
     case Layout::i8_rows:
     case Layout::i8_n32k4:
       return scale_offset(layout, n, k) + scale_count(layout, n) * 4;
+    case Layout::i4g32_rows:
+      return n * i4_row_bytes(k);
+    case Layout::i4g32_n32k4:
+    case Layout::i4g64_n32k4:
+    case Layout::i4mg32_n32k4:
+    case Layout::i4mg64_n32k4:
+      return round_up(n, 32) / 32 * i4_panel_bytes(layout, k);
     case Layout::none:
       break;
   }

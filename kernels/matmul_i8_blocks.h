@@ -4,11 +4,9 @@
 
 #include <stddef.h>
 #include <stdint.h>
-#include <string.h>
 
-#include "kernels/inline.h"
+#include "kernels/finish_tile.h"
 #include "kernels/matmul_i8.h"
-#include "kernels/wide/math.h"
 
 namespace onepass::kernels {
 namespace {
@@ -25,16 +23,9 @@ struct Panel {
   size_t next_step;
 };
 
-ONEPASS_INLINE int32_t load_four(const int8_t* a) {
-  int32_t four;
-  memcpy(&four, a, sizeof four);
-  return four;
-}
-
 // Rows that share a pass over the panels: their activations (48 x 384 codes = 18 KiB) and one panel stay in the
 // first-level cache, and what is computed once per row is computed once per group.
 constexpr size_t group_rows = 48;
-constexpr int32_t no_peak[16] = {};
 
 // Bytes by which the tiles fetch ahead within a panel, from the second-level cache into the first.
 constexpr size_t near_distance = 1024;
@@ -54,34 +45,6 @@ ONEPASS_INLINE void dispatch_rows(size_t rows, const MatmulI8& op, size_t m, con
     Level::template tile_of<most>(op, m, panel, start);
   } else if constexpr (most > 1) {
     dispatch_rows<Level, most - 1>(rows, op, m, panel, start);
-  }
-}
-
-// The end of the epilogue, on a tile of C that has just been stored and still lies in the first-level cache: written
-// once for every level, it costs a load and a store more than in the registers of each tile.
-ONEPASS_INLINE void finish_tile(const MatmulI8& op, size_t m, size_t rows, const Panel& panel) {
-  const auto each = [&](auto function) {
-    for (size_t i = m; i < m + rows; ++i) {
-      float* c = op.c + i * op.c_stride + panel.n;
-      I16 peak = load_bits(op.peak != nullptr ? op.peak + i * 16 : no_peak);
-      size_t n = 0;
-      for (; n + 16 <= panel.count; n += 16) {
-        const F16 value = function(load(c + n));
-        store(c + n, value);
-        peak = greater(peak, magnitude_bits(value));
-      }
-      if (n < panel.count) {
-        store_first(c + n, function(load_first(c + n, panel.count - n)), panel.count - n);
-        // What a function makes of the absent lanes must not count.
-        peak = greater(peak, magnitude_bits(load_first(c + n, panel.count - n)));
-      }
-      if (op.peak != nullptr) store_bits(op.peak + i * 16, peak);
-    }
-  };
-  if (op.act == Act::none) {
-    each([](F16 x) { return x; });
-  } else {
-    with_act(op.act, each);
   }
 }
 
@@ -116,7 +79,7 @@ ONEPASS_INLINE void multiply_panels(const MatmulI8& op) {
         if (block == 2) panel.next = panel.codes, panel.next_step = 0;
         const size_t rows = (group_end - m + blocks - block - 1) / (blocks - block);
         dispatch_rows<Level, Level::rows>(rows, op, m, panel, start + (m - group));
-        if (finish) finish_tile(op, m, rows, panel);
+        if (finish) finish_tile(op, m, rows, panel.n, panel.count);
         m += rows;
       }
     }

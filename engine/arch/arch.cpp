@@ -93,10 +93,11 @@ bool layout_fits(Role role, Layout layout) noexcept {
       return layout == Layout::f32_rows;
     case Role::table:
       return layout == Layout::f32_rows || layout == Layout::f16_rows || layout == Layout::bf16_rows ||
-             layout == Layout::i8_rows;
+             layout == Layout::i8_rows || layout == Layout::i4g32_rows;
     case Role::matrix:
       return layout == Layout::f32_n16 || layout == Layout::f16_n16 || layout == Layout::bf16_n16 ||
-             layout == Layout::i8_n32k4;
+             layout == Layout::i8_n32k4 || layout == Layout::i4g32_n32k4 || layout == Layout::i4g64_n32k4 ||
+             layout == Layout::i4mg32_n32k4 || layout == Layout::i4mg64_n32k4;
   }
   return false;
 }

@@ -15,7 +15,7 @@ size_t codes_stride(size_t k) noexcept {
 
 LinearInput prepare_input(const KernelTable& kernels, const Linear& linear, ConstMatrix x, size_t rows,
                           const RowScratch& scratch, const int32_t* peaks) noexcept {
-  if (linear.layout != Layout::i8_n32k4) return {x, rows, nullptr, 0, nullptr};
+  if (linear.layout == Layout::f32_n16 || linear.layout == Layout::f16_n16) return {x, rows, nullptr, 0, nullptr};
   const size_t stride = codes_stride(linear.k);
   kernels.quantize_rows({.x = x.data,
                          .x_stride = x.stride,
@@ -34,6 +34,24 @@ namespace {
 void multiply(const KernelTable& kernels, const Linear& linear, const LinearInput& input, Matrix out, size_t n_begin,
               size_t n_end, Act act, int32_t* peaks) noexcept {
   if (input.rows == 0) return;
+  if (kernels::dtype_of(linear.layout) == kernels::Dtype::i4) {
+    kernels.matmul_i4({.a = input.codes,
+                       .a_stride = input.codes_stride,
+                       .a_scale = input.scales,
+                       .w = linear.w,
+                       .layout = linear.layout,
+                       .bias = linear.bias,
+                       .c = out.data,
+                       .c_stride = out.stride,
+                       .m = input.rows,
+                       .n = linear.n,
+                       .k = linear.k,
+                       .n_begin = n_begin,
+                       .n_end = n_end,
+                       .act = act,
+                       .peak = peaks});
+    return;
+  }
   if (input.codes != nullptr) {
     kernels.matmul_i8({.a = input.codes,
                        .a_stride = input.codes_stride,

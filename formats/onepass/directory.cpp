@@ -80,8 +80,8 @@ Status parse_shape(Cursor& cursor, const SectionBytes& section, const TensorNeed
   if (!checked_mul(need.n, need.k, &elements) || elements > max_tensor_elements) {
     return make_error(Code::limit_exceeded, at + 4, need.name, "the tensor has more than 2^36 elements");
   }
-  // Where size_t is narrow, packed_bytes must not overflow: padding adds at most 31 rows and 3 columns.
-  if (sizeof(size_t) < 8 && (need.n + 31) * (need.k + 3) > SIZE_MAX / 16) {
+  // Where size_t is narrow, packed_bytes must not overflow: padding adds at most 31 rows and 127 columns.
+  if (sizeof(size_t) < 8 && (need.n + 31) * (need.k + 127) > SIZE_MAX / 16) {
     return make_error(Code::limit_exceeded, at + 4, need.name, "the tensor does not fit into the address space");
   }
   return {};

@@ -139,6 +139,73 @@ Status check_i8_n32k4(const TensorView& tensor) noexcept {
   return check_scales(tensor);
 }
 
+// The padding of an int4 row: nibbles of value 0 after the last input.
+Status check_i4_rows(const TensorView& tensor) noexcept {
+  const auto* bytes = static_cast<const uint8_t*>(tensor.data);
+  const size_t n = static_cast<size_t>(tensor.n), k = static_cast<size_t>(tensor.k);
+  const size_t row_bytes = kernels::i4_row_bytes(k), groups = kernels::i4_groups(tensor.layout, k);
+  const size_t last = (groups - 1) * 16, used = k - (groups - 1) * 32;
+  for (size_t row = 0; row < n; ++row) {
+    const size_t begin = row * row_bytes;
+    const auto* scales = reinterpret_cast<const uint16_t*>(bytes + begin + groups * 16);
+    const size_t bad = find_first(scales, groups, f16_not_finite);
+    if (bad != groups) {
+      return value_error(tensor, Code::non_finite, begin + groups * 16 + bad * 2, "a scale is not finite");
+    }
+    for (size_t i = used; i < 32; ++i) {
+      const size_t at = begin + last + i % 16;
+      if ((bytes[at] >> (i / 16 * 4) & 15) != 8) {
+        return value_error(tensor, Code::nonzero_padding, at, "a code in the padding of the tensor is not 0");
+      }
+    }
+  }
+  return {};
+}
+
+// The padding of one pair of groups of which `channels` of 32 channels and `inputs` inputs exist.
+Status check_i4_padding(const TensorView& tensor, size_t begin, size_t channels, size_t inputs) noexcept {
+  const size_t group = kernels::group_size(tensor.layout);
+  const bool minimum = kernels::has_minimum(tensor.layout);
+  const auto* bytes = static_cast<const uint8_t*>(tensor.data) + begin;
+  const unsigned zero = minimum ? 0 : 8;
+  for (size_t at = 0; at < group * 32; ++at) {
+    const bool channel = at % 128 / 4 < channels;
+    const size_t input = at / 128 * 4 + at % 4;
+    if ((!(channel && input < inputs) && (bytes[at] & 15u) != zero) ||
+        (!(channel && group + input < inputs) && bytes[at] >> 4u != zero)) {
+      return value_error(tensor, Code::nonzero_padding, begin + at, "a code in the padding of the tensor is not 0");
+    }
+  }
+  const auto* halves = reinterpret_cast<const uint16_t*>(bytes + group * 32);
+  for (size_t i = 0; i < (minimum ? 128 : 64); ++i) {
+    if (!(i % 32 < channels && i / 32 % 2 * group < inputs) && halves[i] != 0) {
+      return value_error(tensor, Code::nonzero_padding, begin + group * 32 + i * 2,
+                         "a scale or minimum in the padding is not 0");
+    }
+  }
+  return {};
+}
+
+Status check_i4_n32k4(const TensorView& tensor) noexcept {
+  const auto* bytes = static_cast<const uint8_t*>(tensor.data);
+  const size_t n = static_cast<size_t>(tensor.n), k = static_cast<size_t>(tensor.k);
+  const size_t group = kernels::group_size(tensor.layout), pair_bytes = kernels::i4_pair_bytes(tensor.layout);
+  const size_t pairs = kernels::i4_panel_bytes(tensor.layout, k) / pair_bytes;
+  const size_t count = kernels::has_minimum(tensor.layout) ? 128 : 64;
+  for (size_t first = 0; first < n; first += 32) {
+    for (size_t pair = 0; pair < pairs; ++pair) {
+      const size_t begin = (first / 32 * pairs + pair) * pair_bytes, halves = begin + group * 32;
+      const size_t bad = find_first(reinterpret_cast<const uint16_t*>(bytes + halves), count, f16_not_finite);
+      if (bad != count) {
+        return value_error(tensor, Code::non_finite, halves + bad * 2, "a scale or minimum is not finite");
+      }
+      const size_t channels = n - first, inputs = k - pair * 2 * group;
+      if (channels < 32 || inputs < 2 * group) ONEPASS_TRY(check_i4_padding(tensor, begin, channels, inputs));
+    }
+  }
+  return {};
+}
+
 Status check_hash(const Digest& actual, const Digest& declared, uint64_t offset, std::string_view where) noexcept {
   if (actual == declared) return {};
   return make_error(Code::hash_mismatch, offset, where, "the bytes do not match their SHA-256: fetch the file again");
@@ -174,6 +241,13 @@ Status check_tensor_values(const TensorView& tensor) noexcept {
       return check_i8_rows(tensor);
     case Layout::i8_n32k4:
       return check_i8_n32k4(tensor);
+    case Layout::i4g32_rows:
+      return check_i4_rows(tensor);
+    case Layout::i4g32_n32k4:
+    case Layout::i4g64_n32k4:
+    case Layout::i4mg32_n32k4:
+    case Layout::i4mg64_n32k4:
+      return check_i4_n32k4(tensor);
     case Layout::none:
       break;
   }

@@ -114,6 +114,11 @@ PackResult pack_matmul(Layout layout, const float* w, size_t n, size_t k, void* 
     case Layout::i8_n32k4:
       pack_i8_panels(w, n, k, out);
       return {};
+    case Layout::i4g32_n32k4:
+    case Layout::i4g64_n32k4:
+    case Layout::i4mg32_n32k4:
+    case Layout::i4mg64_n32k4:
+      return quantize_i4(layout, w, n, k, out);
     default:
       return {PackStatus::bad_layout, 0};
   }
@@ -140,6 +145,8 @@ PackResult pack_rows(Layout layout, const float* w, size_t n, size_t k, void* ou
     case Layout::i8_rows:
       pack_i8_rows(w, n, k, out);
       return {};
+    case Layout::i4g32_rows:
+      return quantize_i4(layout, w, n, k, out);
     default:
       return {PackStatus::bad_layout, 0};
   }
@@ -151,6 +158,10 @@ PackResult pack(Layout layout, const float* w, size_t n, size_t k, void* out) {
     case Layout::f16_n16:
     case Layout::bf16_n16:
     case Layout::i8_n32k4:
+    case Layout::i4g32_n32k4:
+    case Layout::i4g64_n32k4:
+    case Layout::i4mg32_n32k4:
+    case Layout::i4mg64_n32k4:
       return pack_matmul(layout, w, n, k, out);
     default:
       return pack_rows(layout, w, n, k, out);
@@ -193,6 +204,13 @@ bool unpack(Layout layout, const void* packed, size_t n, size_t k, float* w) {
           w[channel * k + i] = static_cast<float>(code) * scales[channel];
         }
       }
+      return true;
+    case Layout::i4g32_rows:
+    case Layout::i4g32_n32k4:
+    case Layout::i4g64_n32k4:
+    case Layout::i4mg32_n32k4:
+    case Layout::i4mg64_n32k4:
+      dequantize_i4(layout, packed, n, k, w);
       return true;
     case Layout::none:
       break;

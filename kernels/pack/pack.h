@@ -3,6 +3,8 @@
 //
 // Numerics  i8: one scale per channel (row) of W, scale = absmax / 127, code = round-half-even(w / scale), which lies
 //           in [-127,127]. A channel whose absmax is below 1e-30 gets scale 1 and codes 0.
+//           i4: one f16 scale (and minimum) per group, of several candidates those with the least squared error; codes
+//           are round-half-even. A group that f16 scales cannot hold (|w| >= about 524,000) is an f16 overflow.
 //           f16: round-half-even. A value that is not finite, or that f16 cannot hold (|w| >= 65520), is an error.
 //           bf16: likewise; it holds everything below 3.3962e38.
 //           Padding is the layout's own and always the same, so equal weights give equal bytes.
@@ -29,7 +31,8 @@ struct PackResult {
 };
 
 // w is [n,k] row-major; out has packed_bytes(layout, n, k) bytes, 64-byte aligned.
-// pack_matmul: f32_n16, f16_n16, bf16_n16, i8_n32k4. pack_rows: f32_rows, f16_rows, bf16_rows, i8_rows.
+// pack_matmul: f32_n16, f16_n16, bf16_n16, i8_n32k4 and the int4 panels. pack_rows: f32_rows, f16_rows, bf16_rows,
+// i8_rows, i4g32_rows.
 // After a failure the content of out is unspecified.
 [[nodiscard]] PackResult pack_matmul(Layout layout, const float* w, size_t n, size_t k, void* out);
 [[nodiscard]] PackResult pack_rows(Layout layout, const float* w, size_t n, size_t k, void* out);
@@ -39,6 +42,22 @@ struct PackResult {
 
 // The values that the kernels compute with, as w [n,k] row-major. False for Layout::none.
 [[nodiscard]] bool unpack(Layout layout, const void* packed, size_t n, size_t k, float* w);
+
+// Int4 weights as they are, for sources that are quantised already: nibbles [n,k] (0..15), f16 scales and minima
+// [n, groups], groups = ceil(k / group_size(layout)). `minima` is null for layouts without. bad_layout for other
+// layouts.
+struct I4Weights {
+  const uint8_t* nibbles;
+  const uint16_t* scales;
+  const uint16_t* minima;
+};
+[[nodiscard]] PackResult pack_i4(Layout layout, const I4Weights& weights, size_t n, size_t k, void* out);
+// The same arrays from a packed tensor; `minima` is left alone for layouts without. False for other layouts.
+[[nodiscard]] bool unpack_i4(Layout layout, const void* packed, size_t n, size_t k, uint8_t* nibbles, uint16_t* scales,
+                             uint16_t* minima);
+// The int4 layouts' part of pack and unpack.
+[[nodiscard]] PackResult quantize_i4(Layout layout, const float* w, size_t n, size_t k, void* out);
+void dequantize_i4(Layout layout, const void* packed, size_t n, size_t k, float* w);
 
 // IEEE binary32 to binary16, half to even. Overflow gives an infinity; a NaN stays a (quiet) NaN.
 uint16_t f16_from_f32(float value);

@@ -1,3 +1,5 @@
+#include <string.h>
+
 #include "kernels/kernels.h"
 #include "kernels/ref/math_ref.h"
 
@@ -23,6 +25,14 @@ void embed_rows_scalar(const EmbedRows& op) noexcept {
         case Layout::i8_rows:
           v = static_cast<float>(i8[id * op.width + i]) * scales[id];
           break;
+        case Layout::i4g32_rows: {
+          const auto* bytes = static_cast<const uint8_t*>(op.table) + id * i4_row_bytes(op.width);
+          const int nibble = bytes[i / 32 * 16 + i % 16] >> (i % 32 / 16 * 4) & 15;
+          uint16_t scale;
+          memcpy(&scale, bytes + i4_groups(op.layout, op.width) * 16 + i / 32 * 2, sizeof scale);
+          v = static_cast<float>(nibble - 8) * ref::f32_from_f16(scale);
+          break;
+        }
         default:
           v = f32[id * op.width + i];
           break;

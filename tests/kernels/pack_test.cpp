@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <bit>
 #include <cmath>
 #include <cstring>
@@ -17,8 +18,10 @@ namespace {
 
 using namespace kernels;
 
-constexpr Layout kLayouts[] = {Layout::f32_rows, Layout::f16_rows, Layout::i8_rows,  Layout::f32_n16,
-                               Layout::f16_n16,  Layout::i8_n32k4, Layout::bf16_n16, Layout::bf16_rows};
+constexpr Layout kLayouts[] = {Layout::f32_rows,    Layout::f16_rows,    Layout::i8_rows,     Layout::f32_n16,
+                               Layout::f16_n16,     Layout::i8_n32k4,    Layout::bf16_n16,    Layout::bf16_rows,
+                               Layout::i4g32_rows,  Layout::i4g32_n32k4, Layout::i4g64_n32k4, Layout::i4mg32_n32k4,
+                               Layout::i4mg64_n32k4};
 
 // Packing and unpacking stay inside their buffers, are as exact as the type, and do not depend on what was there.
 TEST(Pack, RoundTripOfEveryLayoutAndShape) {
@@ -44,6 +47,8 @@ TEST(Pack, RoundTripOfEveryLayoutAndShape) {
             if (dtype_of(layout) == Dtype::f16) bound = std::fabs(value) * 0x1p-11 + 0x1p-25;
             if (dtype_of(layout) == Dtype::bf16) bound = std::fabs(value) * 0x1p-8;
             if (dtype_of(layout) == Dtype::i8) bound = absmax / 254.0 * 1.00001;
+            // Half a step, or what a better scale clips.
+            if (dtype_of(layout) == Dtype::i4) bound = absmax * 0.2;
             ASSERT_TRUE(within(restored[i * k + j], value, bound)) << i << "," << j;
           }
         }
@@ -72,6 +77,112 @@ TEST(Pack, Int8ScalesAndCodes) {
   for (size_t i = 9; i < 64; ++i) EXPECT_EQ(rows[i], 0) << i;
 }
 
+// Codes, scales and minima that exist already come back as they were, and padding has value 0.
+TEST(Pack, Int4PartsRoundTrip) {
+  for (const Layout layout : kLayouts) {
+    if (dtype_of(layout) != Dtype::i4) {
+      EXPECT_EQ(pack_i4(layout, {}, 1, 1, nullptr).status, PackStatus::bad_layout);
+      EXPECT_FALSE(unpack_i4(layout, nullptr, 1, 1, nullptr, nullptr, nullptr));
+      continue;
+    }
+    for (const size_t n : std::initializer_list<size_t>{1, 31, 32, 33}) {
+      for (const size_t k : std::initializer_list<size_t>{1, 31, 32, 33, 64, 65, 100, 129, 192}) {
+        Random random(n * 1000 + k);
+        const size_t groups = i4_groups(layout, k);
+        std::vector<uint8_t> nibbles(n * k), nibbles_back(n * k, 99);
+        std::vector<uint16_t> scales(n * groups), minima(n * groups), scales_back(n * groups), minima_back(n * groups);
+        for (uint8_t& x : nibbles) x = static_cast<uint8_t>(random.below(16));
+        for (uint16_t& x : scales) x = f16_from_f32(random.uniform(-1.0f, 1.0f));
+        for (uint16_t& x : minima) x = f16_from_f32(random.uniform(-1.0f, 1.0f));
+        Guarded<uint8_t> packed(packed_bytes(layout, n, k), Flush::back);
+        ASSERT_TRUE(pack_i4(layout, {nibbles.data(), scales.data(), minima.data()}, n, k, packed.data()).ok());
+        ASSERT_TRUE(
+            unpack_i4(layout, packed.data(), n, k, nibbles_back.data(), scales_back.data(), minima_back.data()));
+        ASSERT_TRUE(packed.intact());
+        ASSERT_EQ(nibbles, nibbles_back);
+        ASSERT_EQ(scales, scales_back);
+        if (has_minimum(layout)) {
+          ASSERT_EQ(minima, minima_back);
+        }
+        std::vector<float> values(n * k);
+        ASSERT_TRUE(unpack(layout, packed.data(), n, k, values.data()));
+        for (size_t i = 0; i < n * k; ++i) {
+          const size_t group = i / k * groups + i % k / group_size(layout);
+          const double scale = ref::f32_from_f16(scales[group]), least = ref::f32_from_f16(minima[group]);
+          const double exact = has_minimum(layout) ? nibbles[i] * scale + least : (nibbles[i] - 8) * scale;
+          ASSERT_EQ(values[i], static_cast<float>(exact)) << layout_name(layout) << " " << i;
+        }
+      }
+    }
+  }
+}
+
+// The bytes of docs/layouts.md.
+TEST(Pack, Int4Bytes) {
+  std::vector<uint8_t> nibbles(70);
+  for (size_t i = 0; i < 70; ++i) nibbles[i] = static_cast<uint8_t>(i % 13 + 1);
+  const uint16_t scales[] = {0x3c00, 0x4000, 0x4200}, minima[] = {0x3800, 0xb800, 0x3400};
+  for (const Layout layout : {Layout::i4g32_n32k4, Layout::i4mg32_n32k4}) {
+    const bool minimum = has_minimum(layout);
+    const size_t pair = minimum ? 1280 : 1152;
+    ASSERT_EQ(packed_bytes(layout, 1, 70), 2 * pair);
+    std::vector<uint8_t> out(2 * pair);
+    ASSERT_TRUE(pack_i4(layout, {nibbles.data(), scales, minima}, 1, 70, out.data()).ok());
+    const unsigned zero = minimum ? 0 : 8;
+    for (size_t p = 0; p < 2; ++p) {
+      for (size_t at = 0; at < 1024; ++at) {
+        const size_t input = p * 64 + at / 128 * 4 + at % 4;
+        const bool ours = at % 128 < 4;
+        const unsigned low = ours && input < 70 ? nibbles[input] : zero;
+        const unsigned high = ours && input + 32 < 70 ? nibbles[input + 32] : zero;
+        ASSERT_EQ(out[p * pair + at], low | high << 4) << p << "," << at;
+      }
+      for (size_t at = 1024; at < pair; at += 2) {
+        const size_t group = p * 2 + (at - 1024) % 128 / 64;
+        const bool ours = (at - 1024) % 64 == 0 && group < 3;
+        const unsigned expected = !ours ? 0 : at < 1152 ? scales[group] : minima[group];
+        ASSERT_EQ(out[p * pair + at] | out[p * pair + at + 1] << 8, static_cast<int>(expected)) << p << "," << at;
+      }
+    }
+  }
+  std::vector<uint8_t> row(i4_row_bytes(70));
+  ASSERT_EQ(row.size(), 54u);
+  ASSERT_TRUE(pack_i4(Layout::i4g32_rows, {nibbles.data(), scales, nullptr}, 1, 70, row.data()).ok());
+  EXPECT_EQ(row[0], nibbles[0] | nibbles[16] << 4);
+  EXPECT_EQ(row[31], nibbles[47] | nibbles[63] << 4);
+  EXPECT_EQ(row[32], nibbles[64] | 8 << 4);
+  EXPECT_EQ(row[38], 0x88);
+  EXPECT_EQ(row[48] | row[49] << 8, scales[0]);
+  EXPECT_EQ(row[52] | row[53] << 8, scales[2]);
+}
+
+// Weights that lie on a grid are found again, and the search never loses to plain rounding.
+TEST(Pack, Int4SearchIsAtLeastAsGoodAsRounding) {
+  Random random(5);
+  for (size_t trial = 0; trial < 200; ++trial) {
+    float w[64], restored[64];
+    double worst = 0;
+    for (float& x : w) x = random.uniform(-1.0f, 1.0f) * random.uniform(0.0f, 1.0f);
+    for (const Layout layout : {Layout::i4g64_n32k4, Layout::i4mg64_n32k4}) {
+      alignas(64) uint8_t out[packed_bytes(Layout::i4mg64_n32k4, 1, 64)];
+      ASSERT_TRUE(pack_matmul(layout, w, 1, 64, out).ok());
+      ASSERT_TRUE(unpack(layout, out, 1, 64, restored));
+      double error = 0, plain = 0;
+      const auto [low, high] = std::minmax_element(w, w + 64);
+      const float absmax = std::fmax(std::fabs(*low), std::fabs(*high));
+      const double step = has_minimum(layout) ? (*high - *low) / 15.0 : absmax / 8.0;
+      const double zero = has_minimum(layout) ? *low : -absmax;
+      for (size_t i = 0; i < 64; ++i) {
+        const double rounded = std::fmin(std::nearbyint((w[i] - zero) / step), 15.0) * step + zero;
+        plain += (rounded - w[i]) * (rounded - w[i]);
+        error += (static_cast<double>(restored[i]) - w[i]) * (static_cast<double>(restored[i]) - w[i]);
+      }
+      worst = std::fmax(worst, error / plain);
+    }
+    ASSERT_LT(worst, 1.01) << trial;
+  }
+}
+
 TEST(Pack, ReportsWhatItCannotStore) {
   std::vector<float> w(6 * 5, 1.0f);
   alignas(64) uint8_t out[4096];
@@ -86,6 +197,11 @@ TEST(Pack, ReportsWhatItCannotStore) {
     const PackResult result = pack(layout, w.data(), 6, 5, out);
     EXPECT_EQ(result.status, dtype_of(layout) == Dtype::f16 ? PackStatus::f16_overflow : PackStatus::ok);
     EXPECT_EQ(result.index, result.ok() ? 0u : 17u);
+    if (dtype_of(layout) == Dtype::i4) {
+      w[17] = 4e6f;  // no f16 scale reaches it
+      EXPECT_EQ(pack(layout, w.data(), 6, 5, out).status, PackStatus::f16_overflow);
+      EXPECT_EQ(pack(layout, w.data(), 6, 5, out).index, 17u);
+    }
     w[17] = std::nextafter(65520.0f, 0.0f);
     EXPECT_TRUE(pack(layout, w.data(), 6, 5, out).ok());
     w[17] = 1.0f;
@@ -164,6 +280,12 @@ TEST(Layouts, Sizes) {
   EXPECT_EQ(packed_bytes(Layout::i8_rows, 3, 5), 64u + 12);
   EXPECT_EQ(scale_offset(Layout::i8_n32k4, 33, 5), 64u * 8);
   EXPECT_EQ(packed_bytes(Layout::i8_n32k4, 33, 5), 64u * 8 + 64 * 4);
+  EXPECT_EQ(packed_bytes(Layout::i4g32_rows, 3, 65), 3u * 54);
+  EXPECT_EQ(packed_bytes(Layout::i4g32_n32k4, 33, 64), 2u * (1024 + 128));
+  EXPECT_EQ(packed_bytes(Layout::i4g32_n32k4, 32, 65), 2u * (1024 + 128));
+  EXPECT_EQ(packed_bytes(Layout::i4g64_n32k4, 32, 129), 2u * (2048 + 128));
+  EXPECT_EQ(packed_bytes(Layout::i4mg32_n32k4, 32, 1), 1024u + 256);
+  EXPECT_EQ(packed_bytes(Layout::i4mg64_n32k4, 32, 128), 2048u + 256);
   EXPECT_EQ(packed_bytes(Layout::none, 3, 5), 0u);
   for (size_t n = 1; n < 70; ++n) {
     for (size_t k = 1; k < 70; ++k) {

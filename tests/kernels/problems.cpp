@@ -119,6 +119,95 @@ std::vector<Output> Problem<kernels::MatmulI8>::outputs() const {
           {"peak", peak_.data(), 1, case_.a * 16, case_.a * 16, sizeof(float), peak_.intact()}};
 }
 
+// matmul_i4
+
+std::vector<Case> Problem<kernels::MatmulI4>::cases() {
+  std::vector<Case> cases;
+  for (const unsigned layout : {0u, unsigned{groups_of_64}, unsigned{minimum}, unsigned{groups_of_64 | minimum}}) {
+    auto some = combine({1, 2, 3, 4, 5, 6, 7, 8, 11, 12, 13, 15, 25}, {1, 15, 16, 17, 31, 32, 33, 47, 64, 67},
+                        {1, 3, 4, 5, 7, 8, 13, 31, 32, 33, 63, 64, 65, 67, 96, 128, 129, 160, 257, 289},
+                        {0, extreme, hostile, no_bias, wide_strides, with_act | with_peak, with_act | wide_strides,
+                         with_act | hostile | with_peak, no_bias | extreme | wide_strides | with_peak});
+    for (size_t k = 1; k <= 130; k += 2) some.push_back({1 + k % 9, 33, k, k % 4 == 1 ? 0u : unsigned{extreme}});
+    for (size_t g = 1; g <= 9; ++g) some.push_back({14 - g, 32 + g, g * 64, g % 2 == 0 ? 0u : unsigned{hostile}});
+    some.push_back({97, 33, 20, 0});  // more rows than any block of them
+    some.push_back({103, 40, 516, extreme});
+    some.push_back({3, 17, 4099, extreme});
+    some.push_back({50, 17, 8230, 0});  // more groups than rows of 48 leave room for
+    for (Case& c : some) c.variant |= layout;
+    cases.insert(cases.end(), some.begin(), some.end());
+  }
+  return cases;
+}
+
+Problem<kernels::MatmulI4>::Problem(const Case& c, Flush flush)
+    : case_(c),
+      layout_(has(c, minimum)        ? has(c, groups_of_64) ? Layout::i4mg64_n32k4 : Layout::i4mg32_n32k4
+              : has(c, groups_of_64) ? Layout::i4g64_n32k4
+                                     : Layout::i4g32_n32k4),
+      a_stride_(round_up(c.c, 4) + (has(c, wide_strides) ? 12 : 0)),
+      c_stride_(c.b + (has(c, wide_strides) ? 5 : 0)),
+      a_(strided(c.a, round_up(c.c, 4), a_stride_), flush),
+      a_scale_(c.a, flush),
+      w_(packed_bytes(layout_, c.b, c.c), flush, 64),
+      bias_(c.b, flush),
+      c_(strided(c.a, c.b, c_stride_), flush),
+      peak_(c.a * 16, flush) {
+  Random random(c.a * 1000003 + c.b * 1009 + c.c * 7 + c.variant);
+  for (int32_t& bits : peak_) bits = random.bits() % 8 == 0 ? std::bit_cast<int32_t>(3.0f) : 0;
+  for (int8_t& code : a_) code = 0;
+  for (size_t m = 0; m < c.a; ++m) {
+    for (size_t k = 0; k < c.c; ++k) {
+      a_[m * a_stride_ + k] = has(c, extreme) ? static_cast<int8_t>(m % 2 == 0 ? 127 : -127) : random.code();
+    }
+  }
+  fill_uniform(a_scale_, random, 0.001f, 0.1f);
+  fill_uniform(bias_, random);
+  const size_t groups = kernels::i4_groups(layout_, c.c);
+  std::vector<uint8_t> nibbles(c.b * c.c);
+  std::vector<uint16_t> scales(c.b * groups), minima(c.b * groups);
+  for (uint8_t& nibble : nibbles) {
+    nibble = static_cast<uint8_t>(has(c, extreme) ? random.bits() % 16 == 0 ? 0 : 15 : random.bits() % 16);
+  }
+  for (uint16_t& scale : scales) {
+    // Now and then the largest half, or a subnormal one.
+    const size_t kind = has(c, extreme) ? random.below(8) : 7;
+    scale = kind == 0   ? uint16_t{0x7bff}
+            : kind == 1 ? uint16_t{0x8001}
+                        : kernels::f16_from_f32(random.uniform(-0.1f, 0.1f));
+  }
+  for (uint16_t& least : minima) least = kernels::f16_from_f32(random.uniform(-1.0f, 1.0f));
+  (void)kernels::pack_i4(layout_, {nibbles.data(), scales.data(), minima.data()}, c.b, c.c, w_.data());
+  if (has(c, hostile)) {
+    for (uint8_t& byte : w_) byte = static_cast<uint8_t>(random.bits());
+  }
+  poison(c_);
+}
+
+kernels::MatmulI4 Problem<kernels::MatmulI4>::args() {
+  return {.a = a_.data(),
+          .a_stride = a_stride_,
+          .a_scale = a_scale_.data(),
+          .w = w_.data(),
+          .layout = layout_,
+          .bias = has(case_, no_bias) ? nullptr : bias_.data(),
+          .c = c_.data(),
+          .c_stride = c_stride_,
+          .m = case_.a,
+          .n = case_.b,
+          .k = case_.c,
+          .n_begin = 0,
+          .n_end = case_.b,
+          .act = has(case_, with_act) ? static_cast<kernels::Act>(1 + (case_.a + case_.b) % (kernels::act_count - 1))
+                                      : kernels::Act::none,
+          .peak = has(case_, with_peak) ? peak_.data() : nullptr};
+}
+
+std::vector<Output> Problem<kernels::MatmulI4>::outputs() const {
+  return {f32_output("C", c_, case_.a, case_.b, c_stride_),
+          {"peak", peak_.data(), 1, case_.a * 16, case_.a * 16, sizeof(float), peak_.intact()}};
+}
+
 // matmul_f32
 
 std::vector<Case> Problem<kernels::MatmulF32>::cases() {
@@ -497,7 +586,7 @@ std::vector<Output> Problem<kernels::QuantizeRows>::outputs() const {
 // embed_rows
 
 std::vector<Case> Problem<kernels::EmbedRows>::cases() {
-  const auto layouts = {Layout::f32_rows, Layout::f16_rows, Layout::bf16_rows, Layout::i8_rows};
+  const auto layouts = {Layout::f32_rows, Layout::f16_rows, Layout::bf16_rows, Layout::i8_rows, Layout::i4g32_rows};
   std::vector<Case> cases;
   for (const Layout layout : layouts) {
     for (const Case& c : combine({1, 2, 5}, {1, 2, 15, 16, 17, 31, 32, 33, 67, 384}, {1},

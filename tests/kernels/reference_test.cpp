@@ -58,6 +58,47 @@ TEST(Reference, MatmulI8MatchesHandComputedProduct) {
   EXPECT_NEAR(c[3], (127 * 127 + 2) * 0.01 * 2 - 1, 1e-4);
 }
 
+TEST(Reference, MatmulI4MatchesDouble) {
+  for (const Layout layout : {Layout::i4g32_n32k4, Layout::i4g64_n32k4, Layout::i4mg32_n32k4, Layout::i4mg64_n32k4}) {
+    const size_t m = 5, n = 37, k = 203, stride = 204;
+    const auto w = random_floats(n * k, 2), bias = random_floats(n, 3), a_scale = random_floats(m, 4, 0.01f, 0.1f);
+    std::vector<int8_t> a(m * stride);
+    Random random(1);
+    for (size_t i = 0; i < m * k; ++i) a[i / k * stride + i % k] = random.code();
+    auto packed = aligned_bytes(packed_bytes(layout, n, k));
+    ASSERT_TRUE(pack_matmul(layout, w.data(), n, k, packed.data()).ok());
+    std::vector<float> used(n * k), c(m * n);
+    ASSERT_TRUE(unpack(layout, packed.data(), n, k, used.data()));
+    matmul_i4_scalar({.a = a.data(),
+                      .a_stride = stride,
+                      .a_scale = a_scale.data(),
+                      .w = packed.data(),
+                      .layout = layout,
+                      .bias = bias.data(),
+                      .c = c.data(),
+                      .c_stride = n,
+                      .m = m,
+                      .n = n,
+                      .k = k,
+                      .n_begin = 0,
+                      .n_end = n});
+    for (size_t i = 0; i < m; ++i) {
+      for (size_t j = 0; j < n; ++j) {
+        double sum = 0, magnitude = 0;
+        for (size_t l = 0; l < k; ++l) {
+          const double product = static_cast<double>(a[i * stride + l]) * used[j * k + l];
+          sum += product;
+          magnitude += std::fabs(product);
+        }
+        // The values of layouts with a minimum are rounded by unpack, so their products are too.
+        const double bound = magnitude * a_scale[i] * kEpsilon * 12 + std::fabs(bias[j]) * kEpsilon;
+        ASSERT_TRUE(within(c[i * n + j], sum * a_scale[i] + bias[j], bound))
+            << layout_name(layout) << " " << i << "," << j;
+      }
+    }
+  }
+}
+
 TEST(Reference, MatmulF32MatchesDouble) {
   for (const Layout layout : {Layout::f32_n16, Layout::f16_n16, Layout::bf16_n16}) {
     const size_t m = 5, n = 37, k = 67;
@@ -320,7 +361,8 @@ TEST(Reference, QuantizeRows) {
 
 TEST(Reference, EmbedRows) {
   const float w[] = {1.0f, -0.5f, 0.25f, 12.7f, -6.35f, 0.1f};
-  for (const Layout layout : {Layout::f32_rows, Layout::f16_rows, Layout::bf16_rows, Layout::i8_rows}) {
+  for (const Layout layout :
+       {Layout::f32_rows, Layout::f16_rows, Layout::bf16_rows, Layout::i8_rows, Layout::i4g32_rows}) {
     auto table = aligned_bytes(packed_bytes(layout, 2, 3));
     ASSERT_TRUE(pack_rows(layout, w, 2, 3, table.data()).ok());
     const uint32_t ids[] = {1, 0, 1};
@@ -337,7 +379,8 @@ TEST(Reference, EmbedRows) {
     const double error = layout == Layout::f32_rows    ? 0
                          : layout == Layout::f16_rows  ? 0.005
                          : layout == Layout::bf16_rows ? 0.03
-                                                       : 0.0501;
+                         : layout == Layout::i8_rows   ? 0.0501
+                                                       : 0.9;
     const float first[] = {out[0], out[1], out[2]};
     for (size_t i = 0; i < 3; ++i) {
       EXPECT_TRUE(within(out[i], w[3 + i], error)) << i;

@@ -19,6 +19,8 @@ const char* dtype_name(kernels::Layout layout) {
       return "f16";
     case kernels::Dtype::i8:
       return "i8";
+    case kernels::Dtype::i4:
+      return "i4";
     case kernels::Dtype::bf16:
       return "bf16";
     case kernels::Dtype::none:
