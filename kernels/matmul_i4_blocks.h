@@ -42,8 +42,9 @@ ONEPASS_INLINE size_t lesser_of(size_t a, size_t b) { return a < b ? a : b; }
 
 // start[g * stride] of one row. Symmetric: -8 times the sum of the row's codes in group g, since nibbles are 8 too
 // high, in the unit of the level's sums. With minimum: the bits of the sum as a float.
-template <class Level, bool minimum>
-ONEPASS_INLINE void start_row(const int8_t* a, size_t k_end, size_t group, int32_t* start, size_t stride) {
+template <class Level>
+ONEPASS_INLINE void start_row(const int8_t* a, size_t k_end, size_t group, bool minimum, int32_t* start,
+                              size_t stride) {
   for (size_t k = 0; k < k_end; k += 128) {
     int32_t sums[4] = {};  // of 32 inputs each
     if (k + 128 <= k_end) {
@@ -54,7 +55,7 @@ ONEPASS_INLINE void start_row(const int8_t* a, size_t k_end, size_t group, int32
     for (size_t g = k / group, part = 0; part < 4 && g * group < k_end; ++g) {
       int32_t sum = sums[part++];
       if (group == 64) sum += sums[part++];
-      if constexpr (minimum) {
+      if (minimum) {
         const auto value = static_cast<float>(sum);
         memcpy(start + g * stride, &value, sizeof value);
       } else {
@@ -65,13 +66,13 @@ ONEPASS_INLINE void start_row(const int8_t* a, size_t k_end, size_t group, int32
 }
 
 // Scales and minima of the block, from f16; the odd groups' scales take back the level's factor, which is exact.
-template <class Level, bool minimum>
-ONEPASS_INLINE void widen_scales(const uint8_t* codes, size_t group, size_t groups, size_t pair_bytes, float* scale,
-                                 float* least) {
+template <class Level>
+ONEPASS_INLINE void widen_scales(const uint8_t* codes, size_t group, size_t groups, size_t pair_bytes, bool minimum,
+                                 float* scale, float* least) {
   for (size_t g = 0; g < groups; ++g) {
     const uint8_t* stored = codes + g / 2 * pair_bytes + group * 32 + g % 2 * 64;
     Level::widen(stored, g % 2 == 0 ? 1.0f : 1.0f / static_cast<float>(Level::high_factor), scale + g * 32);
-    if constexpr (minimum) Level::widen(stored + 128, 1.0f, least + g * 32);
+    if (minimum) Level::widen(stored + 128, 1.0f, least + g * 32);
   }
 }
 
@@ -88,7 +89,8 @@ ONEPASS_INLINE void dispatch_i4(size_t rows, const int8_t* a, size_t a_stride, c
 
 // Blocks of equal height. `spread` needs spread_from rows, so that no block is lower than half a tile.
 template <class Level, bool minimum, bool spread>
-ONEPASS_INLINE void multiply_rows(const MatmulI4& op, const int8_t* a, size_t rows, const I4Block& block, float* acc) {
+ONEPASS_INLINE void multiply_rows_of(const MatmulI4& op, const int8_t* a, size_t rows, const I4Block& block,
+                                     float* acc) {
   constexpr size_t least = spread ? (Level::spread_from < Level::rows ? Level::spread_from : Level::rows / 2) : 1;
   size_t m = 0;
   for (size_t count = (rows + Level::rows - 1) / Level::rows; count > 0; --count) {
@@ -99,23 +101,33 @@ ONEPASS_INLINE void multiply_rows(const MatmulI4& op, const int8_t* a, size_t ro
   }
 }
 
+template <class Level, bool spread>
+ONEPASS_INLINE void multiply_rows(const MatmulI4& op, const int8_t* a, size_t rows, const I4Block& block, bool minimum,
+                                  float* acc) {
+  if (minimum) {
+    multiply_rows_of<Level, true, spread>(op, a, rows, block, acc);
+  } else {
+    multiply_rows_of<Level, false, spread>(op, a, rows, block, acc);
+  }
+}
 // Level has: rows, the largest tile; high_factor, what a high nibble is multiplied by; spread_from, the rows from
 // which nibbles are spread first; sum_128, widen, spread_step, tile<rows, minimum, spread>, finish.
-template <class Level, bool minimum>
-ONEPASS_INLINE void multiply_i4_panels(const MatmulI4& op) {
+template <class Level>
+ONEPASS_INLINE void multiply_i4(const MatmulI4& op) {
+  const bool minimum = has_minimum(op.layout);
   const size_t group = group_size(op.layout), pair_bytes = i4_pair_bytes(op.layout);
   const size_t k_end = round_up(op.k, 4), groups = (op.k + group - 1) / group;
   const size_t panel_bytes = i4_panel_bytes(op.layout, op.k);
   const size_t most_rows = lesser_of(i4_most_rows, i4_start_count / groups);
   alignas(64) uint8_t spread[i4_block_k * 32];
-  alignas(64) float scale[i4_block_groups * 32], least[minimum ? i4_block_groups * 32 : 1];
+  alignas(64) float scale[i4_block_groups * 32], least[i4_block_groups * 32];
   alignas(64) float acc[i4_most_rows * 32];
   int32_t start[i4_start_count];
   for (size_t m = 0; m < op.m; m += most_rows) {
     const size_t rows = lesser_of(op.m - m, most_rows);
     const int8_t* a = op.a + m * op.a_stride;
     for (size_t i = 0; i < rows; ++i) {
-      start_row<Level, minimum>(a + i * op.a_stride, k_end, group, start + i, rows);
+      start_row<Level>(a + i * op.a_stride, k_end, group, minimum, start + i, rows);
     }
     for (size_t n = op.n_begin; n < op.n_end; n += 32) {
       const uint8_t* codes = static_cast<const uint8_t*>(op.w) + n / 32 * panel_bytes;
@@ -125,9 +137,9 @@ ONEPASS_INLINE void multiply_i4_panels(const MatmulI4& op) {
         I4Block block = {
             codes + k / group / 2 * pair_bytes, scale,  least,      start + k / group * rows,   rows, group,
             (inputs + group - 1) / group,       inputs, pair_bytes, lesser_of(op.n_end - n, 32)};
-        widen_scales<Level, minimum>(block.codes, group, block.groups, pair_bytes, scale, least);
+        widen_scales<Level>(block.codes, group, block.groups, pair_bytes, minimum, scale, least);
         if (rows < Level::spread_from) {
-          multiply_rows<Level, minimum, false>(op, a + k, rows, block, acc);
+          multiply_rows<Level, false>(op, a + k, rows, block, minimum, acc);
         } else {
           for (size_t g = 0; g < block.groups; g += 2) {
             const uint8_t* from = block.codes + g / 2 * pair_bytes;
@@ -136,7 +148,7 @@ ONEPASS_INLINE void multiply_i4_panels(const MatmulI4& op) {
               Level::spread_step(from + at, low + at, low + group * 32 + at);
           }
           block.codes = spread;
-          multiply_rows<Level, minimum, true>(op, a + k, rows, block, acc);
+          multiply_rows<Level, true>(op, a + k, rows, block, minimum, acc);
         }
       }
       for (size_t i = 0; i < rows; ++i) {
@@ -145,15 +157,6 @@ ONEPASS_INLINE void multiply_i4_panels(const MatmulI4& op) {
       }
       if (op.act != Act::none || op.peak != nullptr) finish_tile(op, m, rows, n, lesser_of(op.n_end - n, 32));
     }
-  }
-}
-
-template <class Level>
-ONEPASS_INLINE void multiply_i4(const MatmulI4& op) {
-  if (has_minimum(op.layout)) {
-    multiply_i4_panels<Level, true>(op);
-  } else {
-    multiply_i4_panels<Level, false>(op);
   }
 }
 

@@ -48,6 +48,10 @@ ONEPASS_INLINE void dispatch_rows(size_t rows, const MatmulI8& op, size_t m, con
   }
 }
 
+ONEPASS_INLINE void finish_tile(const MatmulI8& op, size_t m, size_t rows, const Panel& panel) {
+  finish_tile(op, m, rows, panel.n, panel.count);
+}
+
 // Level has: rows, the largest tile; start(a, k_end), where the sums of a row begin; tile_of<rows>(...).
 template <class Level>
 ONEPASS_INLINE void multiply_panels(const MatmulI8& op) {
@@ -79,7 +83,7 @@ ONEPASS_INLINE void multiply_panels(const MatmulI8& op) {
         if (block == 2) panel.next = panel.codes, panel.next_step = 0;
         const size_t rows = (group_end - m + blocks - block - 1) / (blocks - block);
         dispatch_rows<Level, Level::rows>(rows, op, m, panel, start + (m - group));
-        if (finish) finish_tile(op, m, rows, panel.n, panel.count);
+        if (finish) finish_tile(op, m, rows, panel);
         m += rows;
       }
     }

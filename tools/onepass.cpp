@@ -31,10 +31,13 @@ void add_convert(CLI::App& app) {
       ->required();
   command->add_option("-o,--output", options->output, "The file to write")->required();
   command->add_option("--weights", options->weights, "Type of the products' weights")
-      ->check(CLI::IsMember({"f32", "f16", "int8"}))
+      ->check(CLI::IsMember({"f32", "f16", "int8", "int4"}))
+      ->capture_default_str();
+  command->add_option("--group", options->group, "Inputs that share a scale in int4 products")
+      ->check(CLI::IsMember({32, 64}))
       ->capture_default_str();
   command->add_option("--embeddings", options->embeddings, "Type of the embedding tables (default: as the weights)")
-      ->check(CLI::IsMember({"f32", "f16", "int8"}));
+      ->check(CLI::IsMember({"f32", "f16", "int8", "int4"}));
   command->add_option("--kind", options->kinds, "NAME=single_label|multi_label|regression: what a head's numbers mean");
   command->add_option("--labels", options->labels_file, "Names of the labels, one a line in class order");
   command->add_option("--thresholds", options->thresholds_file,

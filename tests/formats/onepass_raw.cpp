@@ -8,6 +8,7 @@
 #include <stdexcept>
 
 #include "engine/core/sha256.h"
+#include "kernels/pack/pack.h"
 
 namespace onepass::test {
 
@@ -274,6 +275,16 @@ std::vector<uint8_t> payload_of(Layout layout, uint64_t rows, uint64_t columns, 
           out[((c / 32 * groups + i / 4) * 32 + c % 32) * 4 + i % 4] = static_cast<uint8_t>(code() + 128);
         }
       }
+      break;
+    }
+    case Layout::i4g32_rows:
+    case Layout::i4g32_n32k4:
+    case Layout::i4g64_n32k4:
+    case Layout::i4mg32_n32k4:
+    case Layout::i4mg64_n32k4: {
+      std::vector<float> values(n * k);
+      for (float& v : values) v = value();
+      (void)kernels::pack(layout, values.data(), n, k, out.data());
       break;
     }
     case Layout::none:

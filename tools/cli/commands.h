@@ -12,6 +12,7 @@ namespace onepass::cli {
 
 struct ConvertOptions {
   std::string source, output, weights = "int8", embeddings, tokenizer;
+  uint32_t group = 32;
   std::vector<std::string> kinds;
   std::string labels_file, thresholds_file, range;
   std::string verify_texts;

@@ -19,8 +19,10 @@ namespace onepass::cli {
 
 namespace {
 
-const std::map<std::string, convert::WeightType> kWeightTypes = {
-    {"f32", convert::WeightType::f32}, {"f16", convert::WeightType::f16}, {"int8", convert::WeightType::int8}};
+const std::map<std::string, convert::WeightType> kWeightTypes = {{"f32", convert::WeightType::f32},
+                                                                 {"f16", convert::WeightType::f16},
+                                                                 {"int8", convert::WeightType::int8},
+                                                                 {"int4", convert::WeightType::int4}};
 const std::map<std::string, HeadKind> kHeadKinds = {{"single_label", HeadKind::single_label},
                                                     {"multi_label", HeadKind::multi_label},
                                                     {"regression", HeadKind::regression}};
@@ -60,6 +62,7 @@ convert::Options conversion_options(const ConvertOptions& o) {
   out.source = o.source;
   out.tokenizer = o.tokenizer;
   out.weights = kWeightTypes.at(o.weights);
+  out.group = o.group;
   out.model_id = o.name;
   out.model_version = o.version;
   if (!o.embeddings.empty()) out.embeddings = kWeightTypes.at(o.embeddings);

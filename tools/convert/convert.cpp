@@ -35,8 +35,10 @@ requires(sizeof...(Args) > 0) Error fail(Code code, const std::string& where, co
   return make_error(code, Error::no_offset, where, format, args...);
 }
 
-Layout matrix_layout(WeightType type) {
+Layout matrix_layout(WeightType type, uint32_t group) {
   switch (type) {
+    case WeightType::int4:
+      return group == 64 ? Layout::i4g64_n32k4 : Layout::i4g32_n32k4;
     case WeightType::f32:
       return Layout::f32_n16;
     case WeightType::f16:
@@ -49,6 +51,8 @@ Layout matrix_layout(WeightType type) {
 
 Layout table_layout(WeightType type) {
   switch (type) {
+    case WeightType::int4:
+      return Layout::i4g32_rows;
     case WeightType::f32:
       return Layout::f32_rows;
     case WeightType::f16:
@@ -60,8 +64,20 @@ Layout table_layout(WeightType type) {
 }
 
 const char* type_name(WeightType type) {
-  return type == WeightType::f32 ? "f32" : type == WeightType::f16 ? "f16" : "int8";
+  switch (type) {
+    case WeightType::f32:
+      return "f32";
+    case WeightType::f16:
+      return "f16";
+    case WeightType::int8:
+      return "int8";
+    case WeightType::int4:
+      return "int4";
+  }
+  return "none";
 }
+
+bool is_integer(WeightType type) { return type == WeightType::int8 || type == WeightType::int4; }
 
 // Heads are small, and their error is the answer's error: they stay in float.
 Layout layout_of(const SlotSpec& spec, const Options& options) {
@@ -71,8 +87,8 @@ Layout layout_of(const SlotSpec& spec, const Options& options) {
     case Role::table:
       return table_layout(options.embeddings.value_or(options.weights));
     case Role::matrix:
-      if (spec.scope == Scope::head && options.weights == WeightType::int8) return Layout::f32_n16;
-      return matrix_layout(options.weights);
+      if (spec.scope == Scope::head && is_integer(options.weights)) return Layout::f32_n16;
+      return matrix_layout(options.weights, options.group);
   }
   return Layout::none;
 }
@@ -363,8 +379,8 @@ Status fill_tensor(const Checkpoint& checkpoint, const std::vector<std::string>&
   while (packed.index >= part_ends[part]) ++part;
   const size_t index = packed.index - (part == 0 ? 0 : part_ends[part - 1]);
   if (packed.status == kernels::PackStatus::f16_overflow) {
-    return fail(Code::bad_value, parts[part], "element %zu is %g, which f16 cannot hold: use --weights f32 or int8",
-                index, static_cast<double>(values[packed.index]));
+    return fail(Code::bad_value, parts[part], "element %zu is %g, which f16 cannot hold: use f32 or int8", index,
+                static_cast<double>(values[packed.index]));
   }
   return fail(Code::non_finite, parts[part], "element %zu is not a finite number", index);
 }
@@ -383,10 +399,14 @@ std::string quantisation_record(const Options& options) {
   const std::string weights = type_name(options.weights);
   const std::string tables = type_name(options.embeddings.value_or(options.weights));
   std::string record = "products " + weights;
+  if (options.weights == WeightType::int4)
+    record += " (symmetric, one scale per group of " + std::to_string(options.group) +
+              " inputs, least squared error, activations one scale per token)";
   if (options.weights == WeightType::int8)
     record += " (symmetric, one scale per output channel, activations one scale per token)";
   record += "; embeddings " + tables;
   if (tables == "int8") record += " (one scale per row)";
+  if (tables == "int4") record += " (one scale per 32 of a row)";
   record += std::string("; heads ") + (options.weights == WeightType::f16 ? "f16" : "f32") + "; norms and biases f32";
   return record;
 }

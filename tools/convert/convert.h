@@ -15,12 +15,13 @@
 
 namespace onepass::convert {
 
-enum class WeightType { f32, f16, int8 };
+enum class WeightType { f32, f16, int8, int4 };
 
 struct Options {
   std::filesystem::path source{};               // config.json, model.safetensors or shards, tokenizer files
   std::filesystem::path tokenizer{};            // another folder for the tokenizer; empty: source
   WeightType weights = WeightType::int8;        // of every product's matrix but the heads'
+  uint32_t group = 32;                          // inputs that share a scale in int4 products: 32 or 64
   std::optional<WeightType> embeddings{};       // of every table; default: as the weights
   std::map<std::string, HeadKind> kinds{};      // by head; overrides the source
   std::vector<std::string> labels{};            // of the only head; empty: the source's
