@@ -78,6 +78,34 @@ Problem matmul_int8(Shape s) {
 }
 
 template <Layout layout>
+Problem matmul_int4(Shape s) {
+  Problem p;
+  p.weights = packed(layout, s.n, s.k);
+  const size_t stride = round_up(s.k, 64);
+  auto o = std::make_shared<Operands>();
+  o->codes = aligned<int8_t>(s.m * stride);
+  for (size_t i = 0; i < s.m; ++i) {
+    for (size_t k = 0; k < s.k; ++k)
+      o->codes[i * stride + k] = static_cast<int8_t>(static_cast<int>((i * 31 + k * 7) % 255) - 127);
+  }
+  o->a = numbers(s.m), o->b = numbers(s.n), o->c = aligned<float>(s.m * s.n);
+  p.operations = 2 * count(s.m * s.n * s.k);
+  p.bytes = count(p.weights.size() + s.m * s.k + 4 * s.m * s.n);
+  p.call = [=](const kernels::KernelTable& table, const uint8_t* weights, size_t part, size_t parts) {
+    const Range r = channels(s.n, 32, part, parts);
+    if (r.empty()) return;
+    kernels::MatmulI4 args{};
+    args.a = o->codes.data(), args.a_stride = stride, args.a_scale = o->a.data();
+    args.w = weights, args.layout = layout, args.bias = o->b.data();
+    args.c = o->c.data(), args.c_stride = s.n;
+    args.m = s.m, args.n = s.n, args.k = s.k;
+    args.n_begin = r.begin, args.n_end = r.end;
+    table.matmul_i4(args);
+  };
+  return p;
+}
+
+template <Layout layout>
 Problem matmul_float(Shape s) {
   Problem p;
   p.weights = packed(layout, s.n, s.k);
@@ -326,6 +354,8 @@ const std::vector<Operation>& list() {
   using kernels::Act;
   static const std::vector<Operation> all = {
       {"matmul_int8", "matmul_i8", Arithmetic::int8, true, products, matmul_int8},
+      {"matmul_int4_g32", "matmul_i4", Arithmetic::int8, true, products, matmul_int4<Layout::i4g32_n32k4>},
+      {"matmul_int4_g64", "matmul_i4", Arithmetic::int8, true, products, matmul_int4<Layout::i4g64_n32k4>},
       {"matmul_f32", "matmul_f32", Arithmetic::f32, true, float_products, matmul_float<Layout::f32_n16>},
       {"matmul_f16", "matmul_f32", Arithmetic::f32, true, float_products, matmul_float<Layout::f16_n16>},
       {"attention_f32", "attention_f32", Arithmetic::f32, false, attention, attention_f32},
