@@ -34,12 +34,12 @@ class AlignedWriter {
 
   bool copy(size_t begin, size_t end) noexcept {
     any_ = true;
-    if (!settle() || !writer_.copy(text_.substr(begin, end - begin), place_)) return false;
+    if (!settle() || !writer_.copy(part(text_, begin, end), place_)) return false;
     place_ += end - begin;
     return true;
   }
   // Unchanged, but the library is behind.
-  bool copy_behind(size_t begin, size_t end) noexcept { return replace(text_.substr(begin, end - begin), 1); }
+  bool copy_behind(size_t begin, size_t end) noexcept { return replace(part(text_, begin, end), 1); }
   bool replace(std::string_view by, size_t old_chars) noexcept {
     size_t taken = 0;
     for (size_t pos = 0; pos < by.size();) {
@@ -48,11 +48,11 @@ class AlignedWriter {
       if (!settle()) return false;
       any_ = true;
       if (taken < old_chars) {
-        if (!writer_.put_all(by.substr(pos, next - pos), place_)) return false;
+        if (!writer_.put_all(part(by, pos, next), place_)) return false;
         take(1);
         ++taken;
       } else {
-        inserted_ = by.substr(pos, next - pos);
+        inserted_ = part(by, pos, next);
       }
       pos = next;
     }
@@ -94,7 +94,7 @@ class AlignedWriter {
 
 Charsmap::Charsmap(std::string_view blob) noexcept
     : units_(reinterpret_cast<const uint8_t*>(blob.data()) + 4), count_(load_u32(units_ - 4) / 4) {
-  replacements_ = blob.substr(4 + size_t{4} * count_);
+  replacements_ = part(blob, 4 + size_t{4} * count_, blob.size());
   root_ = offset_of(unit(0));
 }
 
@@ -148,7 +148,8 @@ bool Charsmap::find(const char* text, size_t size, std::string_view* replacement
     at ^= offset_of(here);
     if (has_leaf(here)) {
       const size_t begin = value_of(unit(at));
-      *replacement = replacements_.substr(begin, replacements_.find('\0', begin) - begin);
+      const size_t end = replacements_.find('\0', begin);
+      *replacement = part(replacements_, begin, end == std::string_view::npos ? replacements_.size() : end);
       return true;
     }
   }
