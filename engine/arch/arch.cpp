@@ -65,6 +65,7 @@ constexpr ConfigField kFields[] = {
     ONEPASS_INTEGER_FIELD(12, "pooler", arch.pooler, 1),
     ONEPASS_INTEGER_FIELD(13, "pooler_act", arch.pooler_act, kernels::act_count - 1),
     ONEPASS_INTEGER_FIELD(14, "unbiased", arch.unbiased, all_parts),
+    ONEPASS_INTEGER_FIELD(30, "attention", attention, 1),
     ONEPASS_INTEGER_FIELD(40, "layers", layers, max_layers),
     ONEPASS_INTEGER_FIELD(41, "width", width, max_width),
     ONEPASS_INTEGER_FIELD(42, "heads", heads, max_width),

@@ -29,6 +29,8 @@ enum class Position : uint32_t {
 };
 enum class Mask : uint32_t { bidirectional = 1 };
 enum class Ffn : uint32_t { mlp = 1 };  // down(act(up(x)))
+// The numbers of attention's products: f32 as they are, or codes of 8 bits (kernels/attention_i8.h).
+enum class AttentionType : uint32_t { f32 = 0, i8 = 1 };
 enum class Pool : uint32_t { first_token = 1, mean = 2 };
 
 // What can go without a bias in a model whose other parts have one: bits of ArchSpec::unbiased.
@@ -70,6 +72,7 @@ struct Config {
   uint32_t embed_width = 0;    // B, where the embeddings are projected to D; 0: their rows are D wide
   uint32_t stored_layers = 0;  // the layers that are stored, each used L / stored_layers times in a row; 0: every one
   double norm_eps = 0;
+  AttentionType attention = AttentionType::f32;
 
   constexpr uint32_t table_width() const noexcept { return embed_width != 0 ? embed_width : width; }
   constexpr uint32_t layer_copies() const noexcept { return stored_layers != 0 ? stored_layers : layers; }

@@ -23,7 +23,7 @@ struct RowScratch {
   float* scales;     // [chunk_rows]
   int32_t* peaks;    // [chunk_rows, 16]
   uint32_t* ids;     // [chunk_rows]
-  float* attention;  // attention_scratch_floats(longest, E)
+  float* attention;  // attention_floats(config, longest)
 };
 
 struct Matrix {
@@ -70,6 +70,9 @@ void linear_rows(const kernels::KernelTable& kernels, const Linear& linear, Cons
 // Token, segment and position rows, summed and normalised. rows <= chunk_rows.
 void embed_rows(const Config& config, const Weights& weights, const kernels::KernelTable& kernels, const uint32_t* ids,
                 const uint32_t* positions, size_t rows, Matrix out, const RowScratch& scratch) noexcept;
+
+// Room that attention_head needs for texts of up to `tokens` tokens.
+size_t attention_floats(const Config& config, size_t tokens) noexcept;
 
 // Softmax attention of one head of one text: q_count queries against kv_count keys and values.
 void attention_head(const Config& config, const kernels::KernelTable& kernels, size_t head, ConstMatrix q,

@@ -1,3 +1,4 @@
+#include <algorithm>
 #include <cmath>
 
 #include "engine/blocks/blocks.h"
@@ -41,23 +42,52 @@ void ffn(const Config& config, const LayerWeights& layer, const KernelTable& ker
 
 }  // namespace
 
-void attention_head(const Config& config, const KernelTable& kernels, size_t head, ConstMatrix q, size_t q_count,
-                    ConstMatrix k, ConstMatrix v, size_t kv_count, Matrix out, const RowScratch& scratch) noexcept {
+namespace {
+
+// Texts beyond the limit of the int8 kernel take the f32 one, whichever their batch.
+bool int8_attention(const Config& config, size_t tokens) noexcept {
+  return config.attention == AttentionType::i8 && tokens <= kernels::max_attention_i8_keys;
+}
+
+template <class Args>
+Args attention_args(const Config& config, size_t head, ConstMatrix q, size_t q_count, ConstMatrix k, ConstMatrix v,
+                    size_t kv_count, Matrix out, float* scratch) noexcept {
   const size_t width = config.head_width;
   const size_t kv_head = head / (config.heads / config.kv_heads);
-  kernels.attention_f32({.q = q.data + head * width,
-                         .q_stride = q.stride,
-                         .k = k.data + kv_head * width,
-                         .k_stride = k.stride,
-                         .v = v.data + kv_head * width,
-                         .v_stride = v.stride,
-                         .out = out.data + head * width,
-                         .out_stride = out.stride,
-                         .q_count = q_count,
-                         .kv_count = kv_count,
-                         .head_width = width,
-                         .scale = 1.0f / std::sqrt(static_cast<float>(width)),
-                         .scratch = scratch.attention});
+  return {.q = q.data + head * width,
+          .q_stride = q.stride,
+          .k = k.data + kv_head * width,
+          .k_stride = k.stride,
+          .v = v.data + kv_head * width,
+          .v_stride = v.stride,
+          .out = out.data + head * width,
+          .out_stride = out.stride,
+          .q_count = q_count,
+          .kv_count = kv_count,
+          .head_width = width,
+          .scale = 1.0f / std::sqrt(static_cast<float>(width)),
+          .scratch = scratch};
+}
+
+}  // namespace
+
+size_t attention_floats(const Config& config, size_t tokens) noexcept {
+  const size_t width = config.head_width;
+  const size_t f32 = kernels::attention_scratch_floats(tokens, width);
+  if (config.attention == AttentionType::f32) return f32;
+  const size_t i8 = kernels::attention_i8_scratch_bytes(std::min(tokens, kernels::max_attention_i8_keys), width);
+  return int8_attention(config, tokens) ? i8 / sizeof(float) : std::max(f32, i8 / sizeof(float));
+}
+
+void attention_head(const Config& config, const KernelTable& kernels, size_t head, ConstMatrix q, size_t q_count,
+                    ConstMatrix k, ConstMatrix v, size_t kv_count, Matrix out, const RowScratch& scratch) noexcept {
+  if (int8_attention(config, kv_count)) {
+    kernels.attention_i8(
+        attention_args<kernels::AttentionI8>(config, head, q, q_count, k, v, kv_count, out, scratch.attention));
+  } else {
+    kernels.attention_f32(
+        attention_args<kernels::AttentionF32>(config, head, q, q_count, k, v, kv_count, out, scratch.attention));
+  }
 }
 
 void layer_tail_rows(const Config& config, const LayerWeights& layer, const KernelTable& kernels, ConstMatrix attn,

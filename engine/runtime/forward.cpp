@@ -50,7 +50,7 @@ RowScratch take_scratch(Arena& arena, const Config& c, const Shape& shape) noexc
   s.scales = arena.take<float>(chunk_rows);
   s.peaks = arena.take<int32_t>(chunk_rows * 16);
   s.ids = arena.take<uint32_t>(chunk_rows);
-  s.attention = arena.take<float>(kernels::attention_scratch_floats(shape.longest, c.head_width));
+  s.attention = arena.take<float>(attention_floats(c, shape.longest));
   return s;
 }
 

@@ -66,6 +66,7 @@ convert::Options conversion_options(const ConvertOptions& o) {
   out.model_id = o.name;
   out.model_version = o.version;
   if (!o.embeddings.empty()) out.embeddings = kWeightTypes.at(o.embeddings);
+  if (!o.attention.empty()) out.attention = o.attention == "i8" ? AttentionType::i8 : AttentionType::f32;
   for (const std::string& kind : o.kinds) {
     const size_t equals = kind.find('=');
     const auto found = kHeadKinds.find(equals == std::string::npos ? kind : kind.substr(equals + 1));
@@ -109,6 +110,7 @@ void print_report(const ModelContent& content, const std::vector<std::string>& n
 void verify(const ConvertOptions& o, convert::Options reference, const ModelContent& content) {
   reference.weights = convert::WeightType::f32;
   reference.embeddings = convert::WeightType::f32;
+  reference.attention = AttentionType::f32;
   const ModelContent f32 = take(convert::convert_folder(reference, nullptr), "cannot convert");
   TextSource source({}, o.verify_texts);
   const std::vector<std::string> texts = source.next(SIZE_MAX);

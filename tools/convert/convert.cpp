@@ -395,6 +395,11 @@ std::string hex(std::span<const uint8_t> bytes) {
   return out;
 }
 
+AttentionType attention_of(const Options& options) {
+  const bool integers = options.weights == WeightType::int8 || options.weights == WeightType::int4;
+  return options.attention.value_or(integers ? AttentionType::i8 : AttentionType::f32);
+}
+
 std::string quantisation_record(const Options& options) {
   const std::string weights = type_name(options.weights);
   const std::string tables = type_name(options.embeddings.value_or(options.weights));
@@ -404,6 +409,7 @@ std::string quantisation_record(const Options& options) {
               " inputs, least squared error, activations one scale per token)";
   if (options.weights == WeightType::int8)
     record += " (symmetric, one scale per output channel, activations one scale per token)";
+  if (attention_of(options) == AttentionType::i8) record += "; attention int8";
   record += "; embeddings " + tables;
   if (tables == "int8") record += " (one scale per row)";
   if (tables == "int4") record += " (one scale per 32 of a row)";
@@ -437,6 +443,7 @@ Result<ModelContent> convert_folder(const Options& options, std::vector<std::str
 
   ModelContent content;
   content.config = source.config;
+  content.config.attention = attention_of(options);
   std::vector<uint32_t> classes;
   for (const HeadSpec& head : source.heads) {
     content.heads.push_back(head_content(head));

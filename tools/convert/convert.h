@@ -23,6 +23,7 @@ struct Options {
   WeightType weights = WeightType::int8;        // of every product's matrix but the heads'
   uint32_t group = 32;                          // inputs that share a scale in int4 products: 32 or 64
   std::optional<WeightType> embeddings{};       // of every table; default: as the weights
+  std::optional<AttentionType> attention{};     // default: i8 where the products are integers
   std::map<std::string, HeadKind> kinds{};      // by head; overrides the source
   std::vector<std::string> labels{};            // of the only head; empty: the source's
   std::vector<float> thresholds{};              // of the only multi_label head; empty: the source's
