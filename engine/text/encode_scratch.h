@@ -26,12 +26,19 @@ struct AddedMatch {
 // Pre-tokenizer steps that rewrite the text, in one tokenizer.
 constexpr size_t kMaxRewrites = 2;
 
+// What Unigram works in.
+struct UnigramScratch {
+  Array<double> best;    // by position, modulo the window: of the best path that ends there; unreached between words
+  Array<uint32_t> last;  // by position in a word: the last piece of that path, packed
+};
+
 struct EncodeScratch {
   DerivedText repaired;       // the text with U+FFFD for malformed sequences; unused for valid UTF-8
   DerivedText normalized[2];  // of one segment between added tokens: what a normaliser step reads and writes
   DerivedText words[kMaxRewrites];
   Array<AlignmentRun> runs;
   PendingMarks marks;
+  UnigramScratch unigram;
   Array<AddedMatch> matches;             // in the text
   Array<AddedMatch> normalized_matches;  // in the normalised segment
 };

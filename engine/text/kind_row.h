@@ -27,6 +27,7 @@ struct KindRow {
                    TokenSink& sink) noexcept;
 };
 
+extern const KindRow kUnigramRow;
 extern const KindRow kWordPieceRow;
 
 }  // namespace onepass

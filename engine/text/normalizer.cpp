@@ -2,6 +2,7 @@
 
 #include <utility>
 
+#include "engine/text/charsmap.h"
 #include "engine/text/normalizer_rows.h"
 
 namespace onepass {
@@ -9,6 +10,10 @@ namespace onepass {
 namespace {
 
 constexpr std::string_view kWhere = "tokenizer";
+
+Status check_charsmap(const NormalizerStep& step, uint64_t offset) noexcept {
+  return Charsmap::check(step.pattern, offset);
+}
 
 Status check_replacement(const NormalizerStep& step, uint64_t offset) noexcept {
   if (step.pattern.size() > kMaxReplacement || step.content.size() > kMaxReplacement) {
@@ -39,6 +44,7 @@ constexpr NormalizerRow kRows[] = {
     {NormalizerKind::prepend, 0, false, true, check_replacement, normalize_prepend},
     {NormalizerKind::strip, 3, false, false, nullptr, normalize_strip},
     {NormalizerKind::nmt, 0, false, false, nullptr, normalize_nmt},
+    {NormalizerKind::precompiled, 0, true, false, check_charsmap, normalize_precompiled},
 };
 
 const NormalizerRow* row_of(uint32_t kind) noexcept {

@@ -30,6 +30,8 @@ Change normalize_prepend(const NormalizerStep& step, std::string_view text, Enco
                          DerivedText& out) noexcept;
 Change normalize_strip(const NormalizerStep& step, std::string_view text, EncodeScratch& scratch,
                        DerivedText& out) noexcept;
+Change normalize_precompiled(const NormalizerStep& step, std::string_view text, EncodeScratch& scratch,
+                             DerivedText& out) noexcept;
 Change normalize_nmt(const NormalizerStep& step, std::string_view text, EncodeScratch& scratch,
                      DerivedText& out) noexcept;
 

@@ -18,7 +18,7 @@ constexpr uint32_t kSequence = UINT32_MAX;
 
 enum HeaderFlag : uint32_t { header_trim_offsets = 1, header_trim_prefix_space = 2, header_all_flags = 3 };
 
-const KindRow* const kRows[] = {&kWordPieceRow};
+const KindRow* const kRows[] = {&kWordPieceRow, &kUnigramRow};
 
 // out = text with U+FFFD for every malformed sequence. False when out of memory.
 bool repair(std::string_view text, size_t valid, DerivedText& out) noexcept {

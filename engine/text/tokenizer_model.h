@@ -2,6 +2,7 @@
 #pragma once
 
 #include "engine/text/pieces.h"
+#include "engine/text/unigram.h"
 #include "engine/text/wordpiece.h"
 
 namespace onepass {
@@ -9,6 +10,7 @@ namespace onepass {
 struct TokenizerModel {
   Pieces pieces;
   WordPiece wordpiece;  // kind wordpiece
+  Unigram unigram;      // kind unigram
 };
 
 }  // namespace onepass

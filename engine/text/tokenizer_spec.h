@@ -58,6 +58,10 @@ struct TokenizerSpec {
   uint32_t unk_id = 0;
   std::string continuing_prefix = "##";
   uint32_t max_input_chars_per_word = 100;
+
+  // Unigram, with unk_id.
+  std::vector<double> scores;  // of the pieces, by id
+  bool byte_fallback = false;
 };
 
 // The canonical bytes. Nothing is validated here: Tokenizer::parse is the one judge, and the converter runs it on

@@ -1,3 +1,5 @@
+#include <bit>
+
 #include "engine/text/tokenizer_spec.h"
 
 namespace onepass {
@@ -8,6 +10,11 @@ class Writer {
  public:
   void u32(uint64_t value) {
     for (int i = 0; i < 4; ++i) bytes.push_back(static_cast<uint8_t>(value >> (8 * i)));
+  }
+  void f64(double value) {
+    const auto bits = std::bit_cast<uint64_t>(value);
+    u32(bits & UINT32_MAX);
+    u32(bits >> 32);
   }
   void string(const std::string& text) {
     u32(text.size());
@@ -83,6 +90,11 @@ std::vector<uint8_t> serialize_tokenizer(const TokenizerSpec& spec) {
     out.u32(spec.unk_id);
     out.u32(spec.max_input_chars_per_word);
     out.string(spec.continuing_prefix);
+  }
+  if (spec.kind == TokenizerKind::unigram) {
+    out.u32(bit(spec.byte_fallback, 0));
+    out.u32(spec.unk_id);
+    for (size_t id = 0; id < pieces.size(); ++id) out.f64(id < spec.scores.size() ? spec.scores[id] : 0);
   }
   return out.bytes;
 }

@@ -3,7 +3,9 @@
 #include <cinttypes>
 
 #include "engine/core/utf8.h"
+#include "engine/text/charsmap.h"
 #include "engine/text/split_pattern.h"
+#include "formats/huggingface/base64.h"
 #include "formats/huggingface/tokenizer_parts.h"
 
 namespace onepass {
@@ -103,6 +105,16 @@ Status read_normalizer_step(const JsonNode& parent, std::string_view key, const 
     ONEPASS_TRY_ASSIGN(text, short_text(node, "prepend"));
     step.kind = NormalizerKind::prepend;
     step.content = std::move(text);
+  } else if (type == "Precompiled") {
+    ONEPASS_TRY(node.only({"type", "precompiled_charsmap"}, Code::unsupported));
+    ONEPASS_TRY_ASSIGN(text, node.string("precompiled_charsmap"));
+    auto charsmap = decode_base64(text);
+    if (!charsmap.has_value()) {
+      return make_error(Code::bad_value, Error::no_offset, node.path_of("precompiled_charsmap"), "not base64");
+    }
+    ONEPASS_TRY(Charsmap::check(*charsmap, Error::no_offset));
+    step.kind = NormalizerKind::precompiled;
+    step.pattern = std::move(*charsmap);
   } else if (type == "Strip") {
     ONEPASS_TRY(node.only({"type", "strip_left", "strip_right"}, Code::unsupported));
     ONEPASS_TRY_ASSIGN(left, node.boolean("strip_left"));
@@ -110,8 +122,9 @@ Status read_normalizer_step(const JsonNode& parent, std::string_view key, const 
     step.kind = NormalizerKind::strip;
     step.flags = (left ? 1u : 0u) | (right ? 2u : 0u);
   } else {
-    return unsupported_type(parent, key, type,
-                            "BertNormalizer, Lowercase, Replace, Prepend, Strip, Nmt and a Sequence of them are");
+    return unsupported_type(
+        parent, key, type,
+        "BertNormalizer, Lowercase, Replace, Prepend, Strip, Nmt, Precompiled and a Sequence of them are");
   }
   if (spec.normalizer.size() == kMaxNormalizerSteps) {
     return make_error(Code::unsupported, Error::no_offset, node.path(), "more than %u steps are not supported",

@@ -4,6 +4,7 @@
 #include <system_error>
 
 #include "formats/huggingface/tokenizer_parts.h"
+#include "formats/sentencepiece/tokenizer.h"
 
 namespace onepass {
 
@@ -17,8 +18,9 @@ struct ModelKind {
 };
 constexpr ModelKind kModels[] = {
     {"WordPiece", read_wordpiece},
+    {"Unigram", read_unigram},
 };
-constexpr const char* kModelTypes = "WordPiece is";
+constexpr const char* kModelTypes = "WordPiece and Unigram are";
 
 // Old files have no "type"; what only one kind of model has tells it, as in the tokenizers library.
 Result<std::string> model_type(const JsonNode& root) {
@@ -361,7 +363,7 @@ size_t model_token_count(const TokenizerSpec& spec) {
 
 Result<TokenizerSpec> parse_tokenizer_json(std::string_view text, std::string_view where) noexcept {
   try {
-    ONEPASS_TRY_ASSIGN(json, parse_json(text, kMaxTokenizerBytes, where));
+    ONEPASS_TRY_ASSIGN(json, parse_json(text, kMaxTokenizerBytes, where, kMaxJsonValues, JsonNumbers::as_serde));
     return read_spec(JsonNode(json, std::string(where)));
   } catch (...) {
     return make_error(Code::out_of_memory, Error::no_offset, where, "out of memory while reading a tokenizer");
@@ -395,8 +397,9 @@ Result<TokenizerSpec> read_tokenizer(const std::filesystem::path& folder) noexce
       }
       return std::move(spec);
     }
+    if (!find_sentencepiece(folder).empty()) return read_sentencepiece_folder(folder);
     return make_error(Code::io_error, Error::no_offset, folder.string(),
-                      "holds neither tokenizer.json nor vocab.txt; pass --tokenizer DIR");
+                      "holds no tokenizer.json, vocab.txt or SentencePiece model; pass --tokenizer DIR");
   } catch (...) {
     return make_error(Code::out_of_memory, Error::no_offset, "tokenizer", "out of memory while reading a tokenizer");
   }

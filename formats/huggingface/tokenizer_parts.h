@@ -11,6 +11,7 @@ namespace onepass {
 
 // Fills the spec from the "model" of `root`; the normaliser and the pre-tokeniser are read already.
 Status read_wordpiece(const JsonNode& root, TokenizerSpec& spec);
+Status read_unigram(const JsonNode& root, TokenizerSpec& spec);
 
 // Fill the spec from the "normalizer" and "pre_tokenizer" of `root`.
 Status read_normalizer(const JsonNode& root, TokenizerSpec& spec);

@@ -25,12 +25,16 @@ constexpr uint32_t kMaxJsonDepth = 64;
 // count is capped beside the size (rule G3). Two million merges of a tokenizer.json stay below it.
 constexpr size_t kMaxJsonValues = size_t{1} << 23;
 
+// What a number with a fraction or exponent becomes: the nearest double, or what the tokenizers library makes of it
+// (serde_number.h).
+enum class JsonNumbers { nearest, as_serde };
+
 // Parses the whole of `text`. Errors, each with the byte offset where it was found and `where` as place:
 // limit_exceeded (more than max_bytes, or max_values values), bad_utf8, bad_syntax (not the grammar; a byte order
 // mark; NaN; a NUL byte), bad_value (a number outside the range of double), duplicate_name (a key twice in one
 // object), too_deep (more than kMaxJsonDepth nested arrays and objects), trailing_bytes.
 Result<Json> parse_json(std::string_view text, size_t max_bytes, std::string_view where,
-                        size_t max_values = kMaxJsonValues) noexcept;
+                        size_t max_values = kMaxJsonValues, JsonNumbers numbers = JsonNumbers::nearest) noexcept;
 
 // Reads a regular file (links are followed) of at most max_bytes; `where` of an error is the file's name.
 Result<std::string> read_text_file(const std::filesystem::path& path, size_t max_bytes) noexcept;

@@ -5,6 +5,7 @@
 
 #include "engine/core/utf8.h"
 #include "formats/json/json.h"
+#include "formats/json/serde_number.h"
 
 namespace onepass {
 
@@ -41,8 +42,8 @@ class TrackedIterator {
 // Builds the document. nlohmann's own builder keeps the last of two equal keys and has no limits.
 class Builder {
  public:
-  Builder(std::string_view text, std::string_view where, size_t max_values)
-      : text_(text), where_(where), max_values_(max_values) {}
+  Builder(std::string_view text, std::string_view where, size_t max_values, JsonNumbers numbers)
+      : text_(text), where_(where), max_values_(max_values), numbers_(numbers) {}
 
   const char* seen = nullptr;  // the last byte read
   Json root;
@@ -52,7 +53,9 @@ class Builder {
   bool boolean(bool v) { return add(v) != nullptr; }
   bool number_integer(Json::number_integer_t v) { return add(v) != nullptr; }
   bool number_unsigned(Json::number_unsigned_t v) { return add(v) != nullptr; }
-  bool number_float(Json::number_float_t v, const std::string&) { return add(v) != nullptr; }
+  bool number_float(Json::number_float_t v, const std::string& s) {
+    return add(numbers_ == JsonNumbers::as_serde ? serde_number(s) : v) != nullptr;
+  }
   bool string(std::string& v) { return add(std::move(v)) != nullptr; }
   bool binary(Json::binary_t&) { return false; }  // JSON text has none
   bool start_object(size_t) { return open(Json::object()); }
@@ -130,6 +133,7 @@ class Builder {
   std::string_view text_;
   std::string_view where_;
   size_t max_values_;
+  JsonNumbers numbers_;
   size_t values_ = 0;
   std::vector<Json*> stack_;  // open containers; only the innermost one grows, so the pointers stay valid
   Json* slot_ = nullptr;      // the value of the key read last
@@ -163,10 +167,11 @@ std::string file_name(const std::filesystem::path& path) {
 
 }  // namespace
 
-Result<Json> parse_json(std::string_view text, size_t max_bytes, std::string_view where, size_t max_values) noexcept {
+Result<Json> parse_json(std::string_view text, size_t max_bytes, std::string_view where, size_t max_values,
+                        JsonNumbers numbers) noexcept {
   try {
     ONEPASS_TRY(check_bytes(text, max_bytes, where));
-    Builder builder(text, where, max_values);
+    Builder builder(text, where, max_values, numbers);
     const char* end = text.data() + text.size();
     const bool ok = Json::sax_parse(TrackedIterator(text.data(), &builder.seen), TrackedIterator(end, &builder.seen),
                                     &builder, Json::input_format_t::json, true);

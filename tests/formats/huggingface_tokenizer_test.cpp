@@ -219,7 +219,7 @@ INSTANTIATE_TEST_SUITE_P(
                  Code::unsupported, ": model"},
         BadPatch{"unigram_without_type",
                  R"([{"op":"remove","path":"/model/type"},{"op":"add","path":"/model/unk_id","value":2}])",
-                 Code::unsupported, ": model"},
+                 Code::unsupported, ": model.continuing_subword_prefix"},
         BadPatch{"no_type_and_no_hint",
                  R"([{"op":"remove","path":"/model/type"},{"op":"remove","path":"/model/max_input_chars_per_word"}])",
                  Code::missing_key, ": model.type"},
