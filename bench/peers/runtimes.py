@@ -124,6 +124,7 @@ class CTranslate2:
 
 class LlamaCpp:
     package = "llama_cpp"
+    quiet = None
 
     def __init__(self, step):
         self.step = step
@@ -132,9 +133,11 @@ class LlamaCpp:
         import llama_cpp
 
         self.api = llama_cpp
-        self.quiet = llama_cpp.llama_log_callback(lambda *_: None)
-        llama_cpp.llama_log_set(self.quiet, ctypes.c_void_p(0))
-        llama_cpp.llama_backend_init()
+        if LlamaCpp.quiet is None:  # the library keeps it for good, so it must never be freed
+            LlamaCpp.quiet = llama_cpp.llama_log_callback(lambda *_: None)
+            llama_cpp.llama_log_set(LlamaCpp.quiet, ctypes.c_void_p(0))
+            llama_cpp.llama_backend_init()
+        self.model = self.context = None
         options = llama_cpp.llama_model_default_params()
         self.model = llama_cpp.llama_model_load_from_file(files[self.step].encode(), options)
         if not self.model:
@@ -173,6 +176,12 @@ class LlamaCpp:
             raise RuntimeError(f"llama_encode: {status}")
         rows = [self.api.llama_get_embeddings_seq(self.context, s)[: self.classes] for s in range(count)]
         return np.array(rows, np.float32)
+
+    def __del__(self):
+        if getattr(self, "context", None):
+            self.api.llama_free(self.context)
+        if getattr(self, "model", None):
+            self.api.llama_model_free(self.model)
 
 
 class Onepass:
@@ -289,7 +298,8 @@ def worker(name, amx):
     """Answers one JSON line to each on stdin. What libraries print goes to stderr, the parent's log."""
     answers = os.fdopen(os.dup(1), "w", buffering=1)
     os.dup2(2, 1)
-    if not amx:
+    # llama-cpp-python 0.3.36 ends in ggml_backend_amx_mul_mat with a segmentation fault when it may use AMX here.
+    if not amx or name.startswith("llama.cpp"):
         refuse_amx()
     make = RUNTIMES[name][0]
     runtime, feeds = None, {}
