@@ -92,6 +92,7 @@ Result<ModelContent> synthetic_model(const std::string& shape, const std::string
   c.head_width = row->head_width, c.ffn_width = row->ffn_width, c.vocab = row->vocab;
   c.positions = c.max_tokens = row->positions;
   c.norm_eps = row->norm_eps;
+  c.attention = weights.starts_with("int") ? AttentionType::i8 : AttentionType::f32;  // as the converter chooses
   content.heads.push_back({"labels", HeadKind::single_label, {}, {}, 1, 0, 0});
   for (int i = 0; i < 28; ++i) content.heads[0].labels.push_back("label " + std::to_string(i));
   TokenizerSpec tokenizer;  // never asked for a text: passes are timed over ids
