@@ -38,7 +38,8 @@ void add_convert(CLI::App& app) {
       ->capture_default_str();
   command->add_option("--embeddings", options->embeddings, "Type of the embedding tables (default: as the weights)")
       ->check(CLI::IsMember({"f32", "f16", "int8", "int4"}));
-  command->add_option("--attention", options->attention, "Numbers of attention (default: i8 with int8 and int4 weights)")
+  command
+      ->add_option("--attention", options->attention, "Numbers of attention (default: i8 with int8 and int4 weights)")
       ->check(CLI::IsMember({"f32", "i8"}));
   command->add_option("--kind", options->kinds, "NAME=single_label|multi_label|regression: what a head's numbers mean");
   command->add_option("--labels", options->labels_file, "Names of the labels, one a line in class order");

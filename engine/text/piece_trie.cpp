@@ -132,7 +132,8 @@ class PieceTrieBuilder {
   }
 
   void end_piece(Unit& unit, uint32_t id, uint32_t depth) const noexcept {
-    const std::string_view rest = pieces_.piece(id).substr(depth);
+    const std::string_view piece = pieces_.piece(id);
+    const std::string_view rest(piece.data() + depth, piece.size() - depth);
     const auto size = static_cast<uint32_t>(rest.size() < 5 ? rest.size() : 5);
     for (size_t i = 0; i < rest.size() && i < 4; ++i) unit.base |= uint32_t{static_cast<uint8_t>(rest[i])} << (8 * i);
     unit.what |= id << PieceTrie::kIdShift | (PieceTrie::kTail + size) << PieceTrie::kStateShift;
