@@ -333,7 +333,8 @@ std::vector<Case> Problem<kernels::AttentionI8>::cases() {
                                           wide_strides | heads | causal};
   std::vector<size_t> keys;
   for (size_t t = 1; t <= 35; ++t) keys.push_back(t);
-  for (const size_t t : {47, 48, 49, 63, 64, 65, 66, 79, 80, 81, 97, 112, 127, 128, 129, 130, 191}) keys.push_back(t);
+  for (const size_t t : {47u, 48u, 49u, 63u, 64u, 65u, 66u, 79u, 80u, 81u, 97u, 112u, 127u, 128u, 129u, 130u, 191u})
+    keys.push_back(t);
   auto cases = combine({1, 2, 7, 16, 19}, keys, widths, variants);
   for (const unsigned variant : variants) {
     cases.push_back({9, 33, 128, variant});
