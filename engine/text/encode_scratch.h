@@ -23,6 +23,20 @@ struct AddedMatch {
   uint32_t pattern;
 };
 
+// A symbol of a long word that BPE merges: a piece, the rank of the merge with the symbol behind it, the end in the
+// word, and its neighbours.
+struct BpeSymbol {
+  uint32_t id;
+  uint32_t rank;
+  uint32_t end;
+  uint32_t previous;
+  uint32_t next;
+};
+struct BpeScratch {
+  Array<BpeSymbol> symbols;
+  Array<uint64_t> heap;
+};
+
 // Pre-tokenizer steps that rewrite the text, in one tokenizer.
 constexpr size_t kMaxRewrites = 2;
 
@@ -39,6 +53,7 @@ struct EncodeScratch {
   Array<AlignmentRun> runs;
   PendingMarks marks;
   UnigramScratch unigram;
+  BpeScratch bpe;
   Array<AddedMatch> matches;             // in the text
   Array<AddedMatch> normalized_matches;  // in the normalised segment
 };

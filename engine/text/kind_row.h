@@ -29,5 +29,6 @@ struct KindRow {
 
 extern const KindRow kUnigramRow;
 extern const KindRow kWordPieceRow;
+extern const KindRow kBpeRow;
 
 }  // namespace onepass

@@ -21,4 +21,6 @@ inline uint64_t load_u64(const uint8_t* p) noexcept {
   return value;
 }
 
+inline uint64_t load_u64(const char* p) noexcept { return load_u64(reinterpret_cast<const uint8_t*>(p)); }
+
 }  // namespace onepass

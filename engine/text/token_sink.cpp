@@ -16,21 +16,23 @@ bool is_space(uint32_t c) noexcept { return c == kByteLevelSpace || (char_info(c
 TokenSpan TokenSink::trimmed(const Place& at, uint32_t begin, uint32_t end) noexcept {
   size_t leading = 0;
   size_t trailing = 0;
-  if (at.added) {
-    for (size_t pos = 0; pos < content_.size(); ++leading) {
-      const ValidChar c = decode_valid(content_.data() + pos);
+  if (at.spaces == Spaces::of_added) {
+    const std::string_view text(view_->data + at.begin, at.end - at.begin);
+    for (size_t pos = 0; pos < text.size(); ++leading) {
+      const ValidChar c = decode_valid(text.data() + pos);
       if (!is_space(c.code_point)) break;
       pos += c.length;
     }
-    for (size_t pos = content_.size(); pos > 0; ++trailing) {
-      const size_t previous = previous_char(content_, pos);
-      if (!is_space(decode_valid(content_.data() + previous).code_point)) break;
+    for (size_t pos = text.size(); pos > 0; ++trailing) {
+      const size_t previous = previous_char(text, pos);
+      if (!is_space(decode_valid(text.data() + previous).code_point)) break;
       pos = previous;
     }
   } else {
-    const char* text = view_->data;
-    while (leading < at.end - at.begin && text[at.begin + leading] == ' ') ++leading;
-    while (trailing < at.end - at.begin && text[at.end - 1 - trailing] == ' ') ++trailing;
+    const std::string_view text =
+        at.spaces == Spaces::of_bytes ? content_ : std::string_view(view_->data + at.begin, at.end - at.begin);
+    while (leading < text.size() && text[leading] == ' ') ++leading;
+    while (trailing < text.size() && text[text.size() - 1 - trailing] == ' ') ++trailing;
   }
   if (trim_.keep_prefix_space && leading == 1 && (at.first || begin == 0)) leading = 0;
   for (; leading > 0 && begin < end; --leading) begin += decode_valid(repaired_.data() + begin).length;

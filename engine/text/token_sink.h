@@ -48,11 +48,13 @@ class TokenSink {
   }
 
   // A token for [begin, end) of the current view. False when out of memory.
-  bool add(uint32_t id, size_t begin, size_t end) noexcept { return add_token(id, begin, end, false); }
-  // The same for an added token, whose own content tells the white space that trimming takes.
-  bool add_added(uint32_t id, size_t begin, size_t end, std::string_view content) noexcept {
-    content_ = content;
-    return add_token(id, begin, end, true);
+  bool add(uint32_t id, size_t begin, size_t end) noexcept { return add_token(id, begin, end, Spaces::of_text); }
+  // The same for an added token, of which trimming takes all white space.
+  bool add_added(uint32_t id, size_t begin, size_t end) noexcept { return add_token(id, begin, end, Spaces::of_added); }
+  // The same for a piece of bytes that are not those of the range.
+  bool add_shifted(uint32_t id, size_t begin, size_t end, std::string_view piece) noexcept {
+    content_ = piece;
+    return add_token(id, begin, end, Spaces::of_bytes);
   }
 
   size_t total() const noexcept { return total_; }
@@ -61,17 +63,18 @@ class TokenSink {
   size_t bytes_used() const noexcept { return bytes_used_; }
 
  private:
+  enum class Spaces : uint8_t { of_text, of_added, of_bytes };  // what tells the white space that trimming takes
   struct Place {
     uint32_t begin;
     uint32_t end;
-    bool added;
+    Spaces spaces;
     bool first;
   };
 
-  bool add_token(uint32_t id, size_t begin, size_t end, bool added) noexcept {
+  bool add_token(uint32_t id, size_t begin, size_t end, Spaces spaces) noexcept {
     ++total_;
     if (total_ > limit_) return true;
-    last_ = {static_cast<uint32_t>(begin), static_cast<uint32_t>(end), added, total_ == 1};
+    last_ = {static_cast<uint32_t>(begin), static_cast<uint32_t>(end), spaces, total_ == 1};
     pending_ = true;
     return ids_.push_back(id) && (spans_ == nullptr || spans_->push_back(span_of(last_)));
   }

@@ -18,7 +18,7 @@ constexpr uint32_t kSequence = UINT32_MAX;
 
 enum HeaderFlag : uint32_t { header_trim_offsets = 1, header_trim_prefix_space = 2, header_all_flags = 3 };
 
-const KindRow* const kRows[] = {&kWordPieceRow, &kUnigramRow};
+const KindRow* const kRows[] = {&kWordPieceRow, &kBpeRow, &kUnigramRow};
 
 // out = text with U+FFFD for every malformed sequence. False when out of memory.
 bool repair(std::string_view text, size_t valid, DerivedText& out) noexcept {
@@ -181,7 +181,7 @@ bool Tokenizer::encode_segment(const TextView& text, size_t begin, size_t end, E
         [&](size_t from, size_t to) { return on_text(begin + from, begin + to); },
         [&](const AddedToken& token, size_t from, size_t to) {
           sink.set_view(view);
-          return sink.add_added(token.id, begin + from, begin + to, token.content);
+          return sink.add_added(token.id, begin + from, begin + to);
         });
   }
   sink.leave_view();
@@ -194,7 +194,7 @@ bool Tokenizer::encode_text(const TextView& text, EncodeScratch& scratch, TokenS
       [&](size_t begin, size_t end) { return encode_segment(text, begin, end, scratch, sink); },
       [&](const AddedToken& token, size_t begin, size_t end) {
         sink.set_view(text);
-        return sink.add_added(token.id, begin, end, token.content);
+        return sink.add_added(token.id, begin, end);
       });
   sink.leave_view();
   return ok;
@@ -247,6 +247,18 @@ Status Tokenizer::encode(std::string_view text, const EncodeOptions& options, En
   if (stats != nullptr) {
     *stats = {.total_tokens = sink.total() + around, .truncated = sink.truncated(), .bytes_used = sink.bytes_used()};
   }
+  return {};
+}
+
+Status Tokenizer::encode_word(std::string_view word, EncodeScratch& scratch, Array<uint32_t>& ids) const noexcept {
+  if (word.empty()) return {};
+  DerivedText& copy = scratch.repaired;
+  TextWriter writer(copy);
+  if (!writer.copy(word, 0) || !writer.finish()) return no_memory();
+  const TextView view = view_of(copy);
+  TokenSink sink(word, view, {}, SIZE_MAX, ids, nullptr);
+  sink.set_view(view);
+  if (!row_->tokenize(model_, view, 0, word.size(), scratch, sink)) return no_memory();
   return {};
 }
 

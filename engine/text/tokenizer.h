@@ -47,6 +47,10 @@ class Tokenizer {
   Status encode(std::string_view text, const EncodeOptions& options, EncodeScratch& scratch, Array<uint32_t>& ids,
                 Array<TokenSpan>* spans, EncodeStats* stats) const noexcept;
 
+  // Appends the ids that the model gives one word, which for BPE of bytes may be any bytes and is valid UTF-8 else:
+  // no added tokens, no steps, no template. Fails with out_of_memory.
+  Status encode_word(std::string_view word, EncodeScratch& scratch, Array<uint32_t>& ids) const noexcept;
+
   static constexpr size_t kMaxTextBytes = size_t{1} << 30;
 
   // The bytes of a token; empty when id >= vocab_size(), and for an id without content. Tokens of bytes need not be

@@ -42,6 +42,12 @@ struct PreTokenizerSpec {
   std::string text;
 };
 
+struct MergeSpec {
+  uint32_t left = 0;
+  uint32_t right = 0;
+  uint32_t result = 0;
+};
+
 struct TokenizerSpec {
   TokenizerKind kind = TokenizerKind::wordpiece;
   std::vector<std::string> pieces;   // by id; an empty one is an id without content
@@ -62,10 +68,14 @@ struct TokenizerSpec {
   // Unigram, with unk_id.
   std::vector<double> scores;  // of the pieces, by id
   bool byte_fallback = false;
+  // BPE; unk_id is above.
+  uint32_t bpe_flags = 0;          // of BpeFlag; the writer adds bpe_cut_before_mark where it holds
+  std::vector<uint32_t> byte_ids;  // 256, or none
+  std::vector<MergeSpec> merges;   // by rank; of equal pairs the last counts
 };
 
-// The canonical bytes. Nothing is validated here: Tokenizer::parse is the one judge, and the converter runs it on
-// the result.
+// The canonical bytes, hash tables included. Nothing is validated here: Tokenizer::parse is the one judge, and the
+// converter runs it on the result.
 std::vector<uint8_t> serialize_tokenizer(const TokenizerSpec& spec);
 
 }  // namespace onepass

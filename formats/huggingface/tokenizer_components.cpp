@@ -77,7 +77,12 @@ struct PlainNormalizer {
   NormalizerKind kind;
 };
 constexpr PlainNormalizer kPlainNormalizers[] = {
+    {"NFC", NormalizerKind::nfc},
+    {"NFD", NormalizerKind::nfd},
+    {"NFKC", NormalizerKind::nfkc},
+    {"NFKD", NormalizerKind::nfkd},
     {"Lowercase", NormalizerKind::lowercase},
+    {"StripAccents", NormalizerKind::strip_accents},
     {"Nmt", NormalizerKind::nmt},
 };
 
@@ -124,7 +129,8 @@ Status read_normalizer_step(const JsonNode& parent, std::string_view key, const 
   } else {
     return unsupported_type(
         parent, key, type,
-        "BertNormalizer, Lowercase, Replace, Prepend, Strip, Nmt, Precompiled and a Sequence of them are");
+        "BertNormalizer, NFC, NFD, NFKC, NFKD, Lowercase, StripAccents, Replace, Prepend, Strip, Nmt, Precompiled and "
+        "a Sequence of them are");
   }
   if (spec.normalizer.size() == kMaxNormalizerSteps) {
     return make_error(Code::unsupported, Error::no_offset, node.path(), "more than %u steps are not supported",

@@ -18,9 +18,10 @@ struct ModelKind {
 };
 constexpr ModelKind kModels[] = {
     {"WordPiece", read_wordpiece},
+    {"BPE", read_bpe},
     {"Unigram", read_unigram},
 };
-constexpr const char* kModelTypes = "WordPiece and Unigram are";
+constexpr const char* kModelTypes = "WordPiece, BPE and Unigram are";
 
 // Old files have no "type"; what only one kind of model has tells it, as in the tokenizers library.
 Result<std::string> model_type(const JsonNode& root) {
@@ -280,6 +281,11 @@ Result<TokenizerSpec> read_spec(const JsonNode& root) {
     ONEPASS_TRY(kind.read(root, spec));
     ONEPASS_TRY(read_added_tokens(root, spec));
     ONEPASS_TRY(read_post_processor(root, spec));
+    if (spec.trim_offsets && !spec.byte_level) {
+      return make_error(Code::unsupported, Error::no_offset, root.path_of("post_processor"),
+                        "trim_offsets without the pre-tokenizer ByteLevel is not supported");
+    }
+    ONEPASS_TRY(pieces_to_bytes(root, spec));
     return spec;
   }
   return make_error(Code::unsupported, Error::no_offset, root.path_of("model"),

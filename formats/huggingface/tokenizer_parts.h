@@ -9,9 +9,21 @@
 
 namespace onepass {
 
+using TokenIds = std::unordered_map<std::string_view, uint32_t>;
+
 // Fills the spec from the "model" of `root`; the normaliser and the pre-tokeniser are read already.
 Status read_wordpiece(const JsonNode& root, TokenizerSpec& spec);
 Status read_unigram(const JsonNode& root, TokenizerSpec& spec);
+Status read_bpe(const JsonNode& root, TokenizerSpec& spec);
+
+// "a b" to its parts.
+Result<std::pair<std::string, std::string>> split_merge(std::string_view text, const std::string& where);
+Status add_merge(const TokenIds& ids, const std::string& left, const std::string& right, const std::string& where,
+                 TokenizerSpec& spec);
+// Fills byte_ids of BPE, and refuses a vocabulary that leaves characters without a token.
+Status find_bytes(TokenizerSpec& spec, const std::string& where);
+// Pieces of a byte-level tokenizer as the bytes that they stand for, when everything that names pieces is read.
+Status pieces_to_bytes(const JsonNode& root, TokenizerSpec& spec);
 
 // Fill the spec from the "normalizer" and "pre_tokenizer" of `root`.
 Status read_normalizer(const JsonNode& root, TokenizerSpec& spec);
@@ -33,7 +45,6 @@ Result<std::vector<std::string>> read_vocab(const JsonNode& vocab);
 Status check_token(std::string_view token, const std::string& where);
 Status check_token_count(uint64_t count, const std::string& where);
 
-using TokenIds = std::unordered_map<std::string_view, uint32_t>;
 // Of the pieces and the added tokens; it refers to the strings of `spec`.
 TokenIds ids_of(const TokenizerSpec& spec);
 // Tokens that the model has, which is what the library counts as its vocabulary.

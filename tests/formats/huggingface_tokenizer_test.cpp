@@ -213,13 +213,12 @@ INSTANTIATE_TEST_SUITE_P(
 INSTANTIATE_TEST_SUITE_P(
     Model, BadTokenizer,
     testing::Values(
-        BadPatch{"bpe", REPLACE("/model/type", "\"BPE\""), Code::unsupported, ": model"},
+        BadPatch{"word_level", REPLACE("/model/type", "\"WordLevel\""), Code::unsupported, ": model"},
+        BadPatch{"bpe_with_options_of_wordpiece", REPLACE("/model/type", "\"BPE\""), Code::unsupported,
+                 ": model.max_input_chars_per_word"},
         BadPatch{"bpe_without_type",
                  R"([{"op":"remove","path":"/model/type"},{"op":"add","path":"/model/merges","value":[]}])",
-                 Code::unsupported, ": model"},
-        BadPatch{"unigram_without_type",
-                 R"([{"op":"remove","path":"/model/type"},{"op":"add","path":"/model/unk_id","value":2}])",
-                 Code::unsupported, ": model.continuing_subword_prefix"},
+                 Code::unsupported, ": model.max_input_chars_per_word"},
         BadPatch{"no_type_and_no_hint",
                  R"([{"op":"remove","path":"/model/type"},{"op":"remove","path":"/model/max_input_chars_per_word"}])",
                  Code::missing_key, ": model.type"},
