@@ -1,15 +1,25 @@
-// attention_f32: softmax(scale * Q K^T) V for some queries of one head of one text, bidirectional.
+// attention_f32: softmax(s) V for some queries of one text, within a window of keys; s = scale * Q K^T, capped, with
+// relative terms where the architecture has them.
 //
-// Shapes    Q [q_count,E], K and V [kv_count,E], out [q_count,E]; rows are strided, since heads lie side
-//           by side in a row.
+// Shapes    Q [q_count,E] for each of q_heads heads that read the same keys; K and V [kv_count,E]; out as Q. Rows are
+//           strided, since heads lie side by side in a row.
 // Units     Counts and strides in elements.
-// Requires  E <= max_head_width; kv_count >= 1; scratch holds attention_scratch_floats(kv_count, E) floats,
-//           64-byte aligned; out overlaps nothing.
-// Numerics  s[t] = scale * (fma chain over E ascending, from 0); p[t] = exp_f32(s[t] - max);
-//           sum = lanes16_sum(p); out[e] = (fma chain of p[t] * v[t][e] over t ascending, from 0) / sum.
-//           exp_f32 and lanes16_sum as in kernels/ref/math_ref.h. Every ISA is bit-identical.
-// Threads   None. The caller splits texts, heads and queries.
-// Source    Vaswani et al. 2017, arXiv:1706.03762, section 3.2.1.
+// Requires  1 <= E <= max_head_width; kv_count >= 1; every query sees a key; scratch holds
+//           attention_scratch_floats(kv_count, E, relative != null) floats, 64-byte aligned; out overlaps nothing.
+//           With relative terms q_heads == 1 and window.first + q_count <= kv_count.
+// Numerics  dot = fma chain over E ascending of q[e] * k[e], from 0; then, where present, of q[e] * key_table[r][e],
+//           then of k[e] * query_table[r][e], r = index[i - j]. s = scale * dot; with softcap c > 0
+//           s = c * tanh_f32(s * (1 / c)); then s + bias[r].
+//           Keys are taken in blocks of 128, ascending from key 0, and in a block those that the query sees:
+//             top' = max(top, s), from -FLT_MAX; a = exp_f32(top - top'); p[t] = exp_f32(s[t] - top');
+//             sum = fma(sum, a, lanes16_sum(p)), lane t % 16;
+//             mix[e] = fma chain of p[t] * v[t][e] over t ascending, from mix[e] * a (from 0 in the first block).
+//           out = mix / sum. exp_f32, tanh_f32 and lanes16_sum as in kernels/ref/math_ref.h. Every ISA is
+//           bit-identical. A value of V that is no finite number may make outputs NaN of queries that do not see it.
+// Threads   None. The caller splits texts, heads and queries; a query's output does not depend on the others.
+// Source    Vaswani et al. 2017, arXiv:1706.03762, section 3.2.1. Blocks with a running maximum: Milakov and
+//           Gimelshein 2018, arXiv:1805.02867. Relative terms: He et al. 2021 (DeBERTa), arXiv:2006.03654, section 3.1;
+//           the bias: Raffel et al. 2020 (T5), arXiv:1910.10683, section 2.1.
 #pragma once
 
 #include <stddef.h>
@@ -33,6 +43,18 @@ struct KeyWindow {
   }
 };
 
+// Terms of a score that depend on the distance i - j between the positions of query and key.
+struct RelativeTerms {
+  // index[d] for every distance d of the call, so from -(kv_count - 1) to window.first + q_count - 1: a row of the
+  // tables. It points into the middle of a table.
+  const uint16_t* index;
+  const float* key_table;  // [R,E], of this head: Q_i . key_table[r]; or null
+  size_t key_stride;
+  const float* query_table;  // [R,E], of this head: K_j . query_table[r]; or null
+  size_t query_stride;
+  const float* bias;  // [R], of this head; or null
+};
+
 struct AttentionF32 {
   const float* q;
   size_t q_stride;
@@ -46,12 +68,18 @@ struct AttentionF32 {
   float scale;
   float* scratch;
   KeyWindow window = {};
+  // Query heads of one group of shared keys and values; head h reads q + h * q_head_stride.
+  size_t q_heads = 1;
+  size_t q_head_stride = 0, out_head_stride = 0;
+  float softcap = 0;
+  const RelativeTerms* relative = nullptr;
 };
 
-// Room for a transposed copy of the keys and the scores of a few queries.
-constexpr size_t attention_scratch_floats(size_t kv_count, size_t head_width) {
-  const size_t padded = (kv_count + 15) / 16 * 16;
-  return padded * head_width + 8 * padded;
+// Room for the keys and values in blocks, for the scores and sums of a few queries, and for the relative tables spread
+// out by distance.
+constexpr size_t attention_scratch_floats(size_t kv_count, size_t head_width, bool relative = false) {
+  const size_t keys = (kv_count + 15) / 16 * 16, width = (head_width + 15) / 16 * 16;
+  return 2 * keys * width + 24 * (128 + width) + (relative ? (2 * head_width + 1) * (2 * keys + 160) : 0);
 }
 
 using AttentionF32Fn = void (*)(const AttentionF32&) noexcept;

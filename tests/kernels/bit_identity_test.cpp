@@ -118,7 +118,14 @@ void expect_queries_make_the_whole(const Case& c) {
   }
 }
 
-TEST(Ranges, AttentionF32) { expect_queries_make_the_whole<kernels::AttentionF32>({19, 37, 32, 0}); }
+TEST(Ranges, AttentionF32) {
+  using P = Problem<kernels::AttentionF32>;
+  for (const unsigned variant : {0u, 0u | P::causal, P::causal | P::one_sided, 0u | P::local, 0u | P::capped,
+                                 P::key_terms | P::query_terms | P::biased}) {
+    expect_queries_make_the_whole<kernels::AttentionF32>({19, 37, 32, variant});
+    expect_queries_make_the_whole<kernels::AttentionF32>({50, 270, 16, variant});
+  }
+}
 TEST(Ranges, AttentionI8) {
   using P = Problem<kernels::AttentionI8>;
   for (const unsigned variant : {0u, 0u | P::causal, P::causal | P::one_sided, 0u | P::local}) {

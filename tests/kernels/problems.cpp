@@ -14,6 +14,23 @@ using kernels::Layout;
 using kernels::packed_bytes;
 using kernels::round_up;
 
+// A window in which every query of the case sees a key.
+kernels::KeyWindow test_window(const Case& c, bool causal, bool one_sided, bool local) {
+  kernels::KeyWindow window;
+  if (causal) {
+    window.first = c.b > c.a ? c.b - c.a : 0;
+    window.right = 0;
+    if (one_sided) window.left = 69;
+  }
+  if (local) {
+    window.first = c.b > c.a ? (c.b - c.a) / 2 : 0;
+    window.left = window.right = 5;
+  }
+  // More queries than keys: the last ones stand beyond the text, and see its end only with a wide limit to the left.
+  if (window.first + c.a > c.b && window.left != kernels::unlimited) window.left = c.a + 70;
+  return window;
+}
+
 }  // namespace
 
 std::string difference(const Output& actual, const Output& expected) {
@@ -262,28 +279,49 @@ std::vector<Output> Problem<kernels::MatmulF32>::outputs() const {
 // attention_f32
 
 std::vector<Case> Problem<kernels::AttentionF32>::cases() {
-  auto cases = combine({1, 2, 3, 5, 7, 8, 9, 13, 17, 19}, {1, 2, 3, 15, 16, 17, 31, 33, 48, 67},
-                       {1, 3, 4, 7, 8, 15, 16, 17, 31, 32, 33, 47, 64, 67, 96}, {0, sharp, wide_strides, hostile});
-  cases.push_back({9, 33, 128, 0});
-  cases.push_back({5, 19, 255, wide_strides});
-  cases.push_back({3, 40, 256, sharp});
-  cases.push_back({17, 257, 32, 0});
+  auto cases = combine({1, 2, 3, 5, 7, 8, 9, 13, 17, 19, 31}, {1, 2, 3, 15, 16, 17, 31, 33, 48, 67, 127, 128, 129, 150},
+                       {1, 3, 4, 7, 8, 15, 16, 17, 31, 32, 33, 47, 64, 67, 96},
+                       {0, sharp, wide_strides, hostile, capped, causal, heads | wide_strides, local, key_terms,
+                        query_terms | key_terms, causal | one_sided, biased, sharp | causal, local | query_terms,
+                        capped | biased | causal, hostile | key_terms | query_terms, heads | causal});
+  for (const unsigned variant : {0u, 0u | wide_strides, 0u | sharp, causal | one_sided, 0u | local, 0u | capped,
+                                 key_terms | query_terms, key_terms | biased | wide_strides}) {
+    cases.push_back({9, 33, 128, variant});
+    cases.push_back({5, 19, 255, variant});
+    cases.push_back({3, 140, 256, variant});
+    cases.push_back({60, 257, 32, variant});
+    cases.push_back({4, 1000, 64, variant});
+  }
   return cases;
+}
+
+size_t Problem<kernels::AttentionF32>::head_count() const { return has(case_, heads) ? 3 : 1; }
+bool Problem<kernels::AttentionF32>::has_terms() const {
+  // The terms want every query within the text.
+  return (case_.variant & (key_terms | query_terms | biased)) != 0 && case_.a <= case_.b;
 }
 
 Problem<kernels::AttentionF32>::Problem(const Case& c, Flush flush)
     : case_(c),
-      stride_(c.c + (has(c, wide_strides) ? 2 * c.c + 3 : 0)),
-      q_(strided(c.a, c.c, stride_), flush),
+      stride_(3 * c.c + (has(c, wide_strides) ? 2 * c.c + 3 : 0)),
+      q_(strided(c.a, head_count() * c.c, stride_), flush),
       k_(strided(c.b, c.c, stride_), flush),
       v_(strided(c.b, c.c, stride_), flush),
-      out_(strided(c.a, c.c, stride_), flush),
-      scratch_(kernels::attention_scratch_floats(c.b, c.c), flush, 64) {
+      out_(strided(c.a, head_count() * c.c, stride_), flush),
+      scratch_(kernels::attention_scratch_floats(c.b, c.c, has_terms()), flush, 64),
+      key_table_(strided(kTableRows, c.c, c.c + 5), flush),
+      query_table_(strided(kTableRows, c.c, c.c + 5), flush),
+      bias_(kTableRows, flush),
+      index_(c.b - 1 + window().first + c.a, flush) {
   Random random(c.a * 1000003 + c.b * 1009 + c.c * 7 + c.variant);
   const float range = has(c, sharp) ? 40.0f : 1.0f;  // sharp: most probabilities underflow
   fill_uniform(q_, random, -range, range);
   fill_uniform(k_, random, -range, range);
   fill_uniform(v_, random);
+  fill_uniform(key_table_, random, -range, range);
+  fill_uniform(query_table_, random, -range, range);
+  fill_uniform(bias_, random);
+  for (uint16_t& row : index_) row = static_cast<uint16_t>(random.below(kTableRows));
   if (has(c, hostile)) {
     for (int i = 0; i < 3; ++i) k_[random.below(k_.size())] = random.any();
     v_[random.below(v_.size())] = std::numeric_limits<float>::infinity();
@@ -293,7 +331,19 @@ Problem<kernels::AttentionF32>::Problem(const Case& c, Flush flush)
   poison(scratch_);
 }
 
+kernels::KeyWindow Problem<kernels::AttentionF32>::window() const {
+  return test_window(case_, has(case_, causal), has(case_, one_sided), has(case_, local));
+}
+
 kernels::AttentionF32 Problem<kernels::AttentionF32>::args() {
+  if (has_terms()) {
+    terms_ = {.index = index_.data() + (case_.b - 1),
+              .key_table = has(case_, key_terms) ? key_table_.data() : nullptr,
+              .key_stride = case_.c + 5,
+              .query_table = has(case_, query_terms) ? query_table_.data() : nullptr,
+              .query_stride = case_.c + 5,
+              .bias = has(case_, biased) ? bias_.data() : nullptr};
+  }
   return {.q = q_.data(),
           .q_stride = stride_,
           .k = k_.data(),
@@ -306,11 +356,17 @@ kernels::AttentionF32 Problem<kernels::AttentionF32>::args() {
           .kv_count = case_.b,
           .head_width = case_.c,
           .scale = 1.0f / std::sqrt(static_cast<float>(case_.c)),
-          .scratch = scratch_.data()};
+          .scratch = scratch_.data(),
+          .window = window(),
+          .q_heads = head_count(),
+          .q_head_stride = case_.c,
+          .out_head_stride = case_.c,
+          .softcap = has(case_, capped) ? 1.5f : 0.0f,
+          .relative = has_terms() ? &terms_ : nullptr};
 }
 
 std::vector<Output> Problem<kernels::AttentionF32>::outputs() const {
-  return {f32_output("out", out_, case_.a, case_.c, stride_)};
+  return {f32_output("out", out_, case_.a, head_count() * case_.c, stride_)};
 }
 
 // attention_i8
@@ -378,18 +434,6 @@ Problem<kernels::AttentionI8>::Problem(const Case& c, Flush flush)
 }
 
 kernels::AttentionI8 Problem<kernels::AttentionI8>::args() {
-  kernels::KeyWindow window;
-  if (has(case_, causal)) {
-    window.first = case_.b > case_.a ? case_.b - case_.a : 0;
-    window.right = 0;
-    if (has(case_, one_sided)) window.left = 69;
-  }
-  if (has(case_, local)) {
-    window.first = case_.b > case_.a ? (case_.b - case_.a) / 2 : 0;
-    window.left = window.right = 5;
-  }
-  // More queries than keys: the last ones stand beyond the text, and see its end only without a limit to the left.
-  if (window.first + case_.a > case_.b && window.left != kernels::unlimited) window.left = case_.a + 70;
   return {.q = q_.data(),
           .q_stride = stride_,
           .k = k_.data(),
@@ -403,7 +447,7 @@ kernels::AttentionI8 Problem<kernels::AttentionI8>::args() {
           .head_width = case_.c,
           .scale = 1.0f / std::sqrt(static_cast<float>(case_.c)),
           .scratch = scratch_.data(),
-          .window = window,
+          .window = test_window(case_, has(case_, causal), has(case_, one_sided), has(case_, local)),
           .q_heads = head_count(),
           .q_head_stride = case_.c,
           .out_head_stride = case_.c};

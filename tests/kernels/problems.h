@@ -105,15 +105,33 @@ template <>
 class Problem<kernels::AttentionF32> {
  public:
   static std::vector<Case> cases();  // queries, keys, head width
-  enum : unsigned { sharp = 1, hostile = 2, wide_strides = 4 };
+  enum : unsigned {
+    sharp = 1,
+    hostile = 2,
+    wide_strides = 4,
+    capped = 8,
+    key_terms = 16,    // Q_i . table[index[i - j]]
+    query_terms = 32,  // K_j . table[index[i - j]]
+    heads = 64,        // three query heads; not with the terms
+    causal = 128,      // the queries are the last of the text
+    local = 256,       // 5 keys to either side
+    one_sided = 512,   // with causal: a window of 70 keys
+    biased = 1024      // bias[index[i - j]]
+  };
   Problem(const Case& c, Flush flush);
   kernels::AttentionF32 args();
   std::vector<Output> outputs() const;
 
  private:
+  static constexpr size_t kTableRows = 9;
+  size_t head_count() const;
+  bool has_terms() const;
+  kernels::KeyWindow window() const;
   Case case_;
   size_t stride_;
-  Guarded<float> q_, k_, v_, out_, scratch_;
+  Guarded<float> q_, k_, v_, out_, scratch_, key_table_, query_table_, bias_;
+  Guarded<uint16_t> index_;
+  kernels::RelativeTerms terms_{};
 };
 
 template <>
