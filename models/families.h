@@ -8,8 +8,12 @@ namespace onepass::models {
 extern const Family albert;
 extern const Family bert;
 extern const Family camembert;
+extern const Family deberta_v2;
 extern const Family distilbert;
 extern const Family electra;
+extern const Family modernbert;
+extern const Family mpnet;
+extern const Family nomic_bert;
 extern const Family roberta;
 extern const Family xlm_roberta;
 

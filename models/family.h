@@ -5,8 +5,10 @@
 #include <cstdint>
 #include <span>
 #include <string_view>
+#include <vector>
 
 #include "engine/arch/arch.h"
+#include "formats/json/json.h"
 
 namespace onepass::models {
 
@@ -47,6 +49,18 @@ struct NameAlias {
   std::string_view suffix, older;
 };
 
+// What config.json says of a model.
+struct SourceModel {
+  Config config;
+  double rotary_theta = 0, rotary_theta_local = 0;  // of layers without and with a window
+  // Of relative positions: distances beyond which they fall together, and the rows that they are spread over.
+  uint32_t relative_span = 0, relative_buckets = 0;
+  std::span<const TensorSource> more_tensors{};  // beside Family::tensors
+};
+
+// The parts of a tensor, as the checkpoint has them.
+using TensorParts = std::span<const std::vector<float>>;
+
 struct Family {
   const char* name;    // also config.json's "model_type"
   const char* oracle;  // pinned reference implementation
@@ -57,12 +71,19 @@ struct Family {
   double norm_eps = 0;
   const char* segment_types_key = nullptr;  // null: as in arch
   const char* pad_key = nullptr;            // learned_after_pad: the padding's id; null: as in arch
+  const char* head_width_key = nullptr;     // where config.json has it; else it is D / H
   // The width of the embeddings, which are projected where it is not D, or always. Null: they are D wide.
   const char* embed_width_key = nullptr;
   bool embed_always_projected = false;
   std::span<const SizeKey> sizes;
   std::span<const FixedKey> fixed;
   std::span<const TensorSource> tensors;
+  // What tables cannot say of config.json, called after everything else was read. May be null.
+  Status (*refine)(const JsonNode& json, SourceModel& model) = nullptr;
+  // A tensor that is more than its parts one behind the other; false where it is no more. May be null.
+  bool (*compute)(Slot slot, const SourceModel& model, TensorParts parts, std::vector<float>& out) = nullptr;
+  // Row of the relative tables for a query that stands `distance` behind its key. May be null.
+  uint32_t (*relative_row)(int64_t distance, const SourceModel& model) = nullptr;
   // Tensors that checkpoints carry and a pass does not need.
   std::span<const std::string_view> ignored{};
   std::span<const NameAlias> aliases{};

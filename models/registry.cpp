@@ -5,7 +5,8 @@ namespace onepass::models {
 namespace {
 
 constexpr const Family* kFamilies[] = {
-    &albert, &bert, &camembert, &distilbert, &electra, &roberta, &xlm_roberta,
+    &albert,     &bert,  &camembert,  &deberta_v2, &distilbert,  &electra,
+    &modernbert, &mpnet, &nomic_bert, &roberta,    &xlm_roberta,
 };
 
 }  // namespace

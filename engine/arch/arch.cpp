@@ -18,20 +18,30 @@ constexpr SlotSpec kSlots[] = {
     {Slot::embed_norm_b, "embed.norm.b", Role::vector, Scope::model, Dim::one, Dim::B},
     {Slot::embed_project_w, "embed.project.w", Role::matrix, Scope::model, Dim::D, Dim::B},
     {Slot::embed_project_b, "embed.project.b", Role::vector, Scope::model, Dim::one, Dim::D},
+    {Slot::rotary_global, "rotary.global.w", Role::vector, Scope::model, Dim::one, Dim::R},
+    {Slot::rotary_local, "rotary.local.w", Role::vector, Scope::model, Dim::one, Dim::R},
+    {Slot::relative_index, "relative.index.w", Role::vector, Scope::model, Dim::one, Dim::X},
+    {Slot::relative_bias, "relative.bias.w", Role::rows, Scope::model, Dim::H, Dim::W},
     {Slot::attn_qkv_w, "layers.{i}.attn.qkv.w", Role::matrix, Scope::layer, Dim::QKV, Dim::D},
     {Slot::attn_qkv_b, "layers.{i}.attn.qkv.b", Role::vector, Scope::layer, Dim::one, Dim::QKV},
+    {Slot::attn_relative_key, "layers.{i}.attn.relative.key.w", Role::rows, Scope::layer, Dim::W, Dim::HE},
+    {Slot::attn_relative_query, "layers.{i}.attn.relative.query.w", Role::rows, Scope::layer, Dim::W, Dim::HE},
     {Slot::attn_out_w, "layers.{i}.attn.out.w", Role::matrix, Scope::layer, Dim::D, Dim::HE},
     {Slot::attn_out_b, "layers.{i}.attn.out.b", Role::vector, Scope::layer, Dim::one, Dim::D},
     {Slot::attn_norm_w, "layers.{i}.attn.norm.w", Role::vector, Scope::layer, Dim::one, Dim::D},
     {Slot::attn_norm_b, "layers.{i}.attn.norm.b", Role::vector, Scope::layer, Dim::one, Dim::D},
-    {Slot::ffn_up_w, "layers.{i}.ffn.up.w", Role::matrix, Scope::layer, Dim::F, Dim::D},
-    {Slot::ffn_up_b, "layers.{i}.ffn.up.b", Role::vector, Scope::layer, Dim::one, Dim::F},
+    {Slot::ffn_up_w, "layers.{i}.ffn.up.w", Role::matrix, Scope::layer, Dim::U, Dim::D},
+    {Slot::ffn_up_b, "layers.{i}.ffn.up.b", Role::vector, Scope::layer, Dim::one, Dim::U},
     {Slot::ffn_down_w, "layers.{i}.ffn.down.w", Role::matrix, Scope::layer, Dim::D, Dim::F},
     {Slot::ffn_down_b, "layers.{i}.ffn.down.b", Role::vector, Scope::layer, Dim::one, Dim::D},
     {Slot::ffn_norm_w, "layers.{i}.ffn.norm.w", Role::vector, Scope::layer, Dim::one, Dim::D},
     {Slot::ffn_norm_b, "layers.{i}.ffn.norm.b", Role::vector, Scope::layer, Dim::one, Dim::D},
+    {Slot::final_norm_w, "final.norm.w", Role::vector, Scope::model, Dim::one, Dim::D},
+    {Slot::final_norm_b, "final.norm.b", Role::vector, Scope::model, Dim::one, Dim::D},
     {Slot::pooler_w, "pooler.w", Role::matrix, Scope::model, Dim::D, Dim::D},
     {Slot::pooler_b, "pooler.b", Role::vector, Scope::model, Dim::one, Dim::D},
+    {Slot::pooler_norm_w, "pooler.norm.w", Role::vector, Scope::model, Dim::one, Dim::D},
+    {Slot::pooler_norm_b, "pooler.norm.b", Role::vector, Scope::model, Dim::one, Dim::D},
     {Slot::head_w, "heads.{i}.w", Role::matrix, Scope::head, Dim::C, Dim::D},
     {Slot::head_b, "heads.{i}.b", Role::vector, Scope::head, Dim::one, Dim::C},
 };
@@ -52,12 +62,12 @@ static_assert([] {
 // Keys are stable; ranges of ten leave room beside relatives.
 constexpr ConfigField kFields[] = {
     ONEPASS_INTEGER_FIELD(1, "norm", arch.norm, 1),
-    ONEPASS_INTEGER_FIELD(2, "norm_place", arch.norm_place, 1),
-    ONEPASS_INTEGER_FIELD(3, "position", arch.position, 2),
+    ONEPASS_INTEGER_FIELD(2, "norm_place", arch.norm_place, 2),
+    ONEPASS_INTEGER_FIELD(3, "position", arch.position, 3),
     ONEPASS_INTEGER_FIELD(4, "position_first", arch.position_first, max_text_tokens),
     ONEPASS_INTEGER_FIELD(5, "segment_types", arch.segment_types, 65536),
     ONEPASS_INTEGER_FIELD(6, "mask", arch.mask, 1),
-    ONEPASS_INTEGER_FIELD(7, "ffn", arch.ffn, 1),
+    ONEPASS_INTEGER_FIELD(7, "ffn", arch.ffn, 2),
     ONEPASS_INTEGER_FIELD(8, "act", arch.act, kernels::act_count - 1),
     ONEPASS_INTEGER_FIELD(9, "embed_norm", arch.embed_norm, 1),
     ONEPASS_INTEGER_FIELD(10, "biases", arch.biases, 1),
@@ -65,6 +75,12 @@ constexpr ConfigField kFields[] = {
     ONEPASS_INTEGER_FIELD(12, "pooler", arch.pooler, 1),
     ONEPASS_INTEGER_FIELD(13, "pooler_act", arch.pooler_act, kernels::act_count - 1),
     ONEPASS_INTEGER_FIELD(14, "unbiased", arch.unbiased, all_parts),
+    ONEPASS_INTEGER_FIELD(15, "pooler_norm", arch.pooler_norm, 1),
+    ONEPASS_INTEGER_FIELD(16, "final_norm", arch.final_norm, 1),
+    ONEPASS_INTEGER_FIELD(17, "skip_first_norm", arch.skip_first_norm, 1),
+    ONEPASS_INTEGER_FIELD(18, "local_rotary", arch.local_rotary, 1),
+    ONEPASS_INTEGER_FIELD(19, "relative", arch.relative, 2),
+    ONEPASS_INTEGER_FIELD(20, "relative_terms", arch.relative_terms, 3),
     ONEPASS_INTEGER_FIELD(30, "attention", attention, 1),
     ONEPASS_INTEGER_FIELD(40, "layers", layers, max_layers),
     ONEPASS_INTEGER_FIELD(41, "width", width, max_width),
@@ -79,6 +95,10 @@ constexpr ConfigField kFields[] = {
      [](Config& c, uint64_t v) noexcept { c.norm_eps = std::bit_cast<double>(v); }, 0},
     ONEPASS_INTEGER_FIELD(50, "embed_width", embed_width, max_width),
     ONEPASS_INTEGER_FIELD(51, "stored_layers", stored_layers, max_layers),
+    ONEPASS_INTEGER_FIELD(52, "rotary_width", rotary_width, kernels::max_head_width),
+    ONEPASS_INTEGER_FIELD(53, "window", window, max_text_tokens),
+    ONEPASS_INTEGER_FIELD(54, "global_every", global_every, max_layers),
+    ONEPASS_INTEGER_FIELD(55, "relative_rows", relative_rows, 65535),
 };
 #undef ONEPASS_INTEGER_FIELD
 
@@ -91,6 +111,7 @@ std::span<const SlotSpec> slot_specs() noexcept { return kSlots; }
 bool layout_fits(Role role, Layout layout) noexcept {
   switch (role) {
     case Role::vector:
+    case Role::rows:
       return layout == Layout::f32_rows;
     case Role::table:
       return layout == Layout::f32_rows || layout == Layout::f16_rows || layout == Layout::bf16_rows ||
@@ -103,13 +124,12 @@ bool layout_fits(Role role, Layout layout) noexcept {
   return false;
 }
 
-bool slot_present(Slot slot, const Config& config) noexcept {
+bool slot_present(Slot slot, const Config& config, uint32_t index) noexcept {
   const ArchSpec& arch = config.arch;
   switch (slot) {
     case Slot::embed_token:
     case Slot::attn_qkv_w:
     case Slot::attn_out_w:
-    case Slot::attn_norm_w:
     case Slot::ffn_up_w:
     case Slot::ffn_down_w:
     case Slot::ffn_norm_w:
@@ -134,9 +154,32 @@ bool slot_present(Slot slot, const Config& config) noexcept {
     case Slot::ffn_up_b:
     case Slot::ffn_down_b:
       return arch.biased(Part::ffn);
+    case Slot::attn_norm_w:
+      return index != 0 || arch.skip_first_norm == 0;
     case Slot::attn_norm_b:
+      return (index != 0 || arch.skip_first_norm == 0) && arch.biased(Part::norms);
     case Slot::ffn_norm_b:
       return arch.biased(Part::norms);
+    case Slot::relative_index:
+      return arch.relative != Relative::none;
+    case Slot::relative_bias:
+      return arch.relative == Relative::bias;
+    case Slot::attn_relative_key:
+      return (arch.relative_terms & relative_key_term) != 0;
+    case Slot::attn_relative_query:
+      return (arch.relative_terms & relative_query_term) != 0;
+    case Slot::rotary_global:
+      return arch.position == Position::rotary;
+    case Slot::rotary_local:
+      return arch.position == Position::rotary && arch.local_rotary != 0;
+    case Slot::final_norm_w:
+      return arch.final_norm != 0;
+    case Slot::final_norm_b:
+      return arch.final_norm != 0 && arch.biased(Part::norms);
+    case Slot::pooler_norm_w:
+      return arch.pooler_norm != 0;
+    case Slot::pooler_norm_b:
+      return arch.pooler_norm != 0 && arch.biased(Part::norms);
     case Slot::head_b:
       return arch.biased(Part::heads);
     case Slot::pooler_w:
@@ -169,6 +212,16 @@ uint64_t dim_value(Dim dim, const Config& c, uint32_t classes) noexcept {
       return c.arch.segment_types;
     case Dim::C:
       return classes;
+    case Dim::R:
+      return c.rotary_width / 2;
+    case Dim::U:
+      return c.ffn_rows();
+    case Dim::H:
+      return c.heads;
+    case Dim::W:
+      return c.relative_rows;
+    case Dim::X:
+      return 2 * uint64_t{c.max_tokens} - 1;
   }
   return 0;
 }
@@ -188,9 +241,10 @@ Status validate(const Config& c) noexcept {
   };
   const ArchSpec& a = c.arch;
   if (a.norm != Norm::layer_norm) return fail("norm", "the file names no normalisation");
-  if (a.norm_place != NormPlace::post) return fail("norm_place", "the file names no place of the normalisation");
+  if (a.norm_place != NormPlace::post && a.norm_place != NormPlace::pre)
+    return fail("norm_place", "the file names no place of the normalisation");
   if (a.mask != Mask::bidirectional) return fail("mask", "the file names no attention mask");
-  if (a.ffn != Ffn::mlp) return fail("ffn", "the file names no kind of feed-forward block");
+  if (a.ffn != Ffn::mlp && a.ffn != Ffn::gated) return fail("ffn", "the file names no kind of feed-forward block");
   if (a.pool != Pool::first_token && a.pool != Pool::mean) return fail("pool", "the file names no pooling rule");
   if (a.unbiased != 0 && (a.biases == 0 || a.unbiased == all_parts)) {
     return fail("unbiased", "parts without a bias are named where others have one");
@@ -199,6 +253,30 @@ Status validate(const Config& c) noexcept {
     return fail("position_first", "positions after the padding begin at its id + 1");
   }
   if (a.pooler == 0 && a.pooler_act != Act::none) return fail("pooler_act", "set without a pooler");
+  if (a.pooler == 0 && a.pooler_norm != 0) return fail("pooler_norm", "set without a pooler");
+  if (a.skip_first_norm != 0 && (a.norm_place != NormPlace::pre || c.stored_layers != 0)) {
+    return fail("skip_first_norm", "set where no norm comes before the attention, or where layers are shared");
+  }
+  if (c.global_every != 0 && c.window == 0) return fail("global_every", "set without a window");
+  if (a.local_rotary != 0 && (c.window == 0 || a.position != Position::rotary)) {
+    return fail("local_rotary", "set without a window or without rotary positions");
+  }
+  if ((a.relative == Relative::disentangled) != (a.relative_terms != 0)) {
+    return fail("relative_terms", "a disentangled attention has one or two terms, another has none");
+  }
+  if ((a.relative == Relative::none) != (c.relative_rows == 0)) {
+    return fail("relative_rows", "set without relative positions, or absent with them");
+  }
+  if (a.relative != Relative::none && c.kv_heads != c.heads) {
+    return fail("relative", "relative positions need as many heads of keys as of queries");
+  }
+  if (a.relative != Relative::none && c.attention != AttentionType::f32) {
+    return fail("attention", "relative positions are only known with attention in f32");
+  }
+  if ((a.position == Position::rotary) != (c.rotary_width != 0) || c.rotary_width % 2 != 0 ||
+      c.rotary_width > c.head_width) {
+    return fail("rotary_width", "must be even, at most head_width, and set where positions are rotary");
+  }
   if (c.layers < 1 || c.layers > max_layers) return fail("layers", "must be 1 to 256");
   if (c.width < 1 || c.width > max_width) return fail("width", "must be 1 to 65,536");
   if (c.stored_layers != 0 && (c.stored_layers >= c.layers || c.layers % c.stored_layers != 0)) {
@@ -211,7 +289,7 @@ Status validate(const Config& c) noexcept {
   if (c.ffn_width < 1 || c.ffn_width > max_width) return fail("ffn_width", "must be 1 to 65,536");
   if (c.vocab < 1 || c.vocab > (1u << 20)) return fail("vocab", "must be 1 to 1,048,576");
   if (c.max_tokens < 1 || c.max_tokens > max_text_tokens) return fail("max_tokens", "must be 1 to 1,048,576");
-  if (slot_present(Slot::embed_position, c)) {
+  if (slot_present(Slot::embed_position, c, 0)) {
     if (uint64_t{c.max_tokens} + a.position_first > c.positions) {
       return fail("positions", "the position table is shorter than max_tokens");
     }

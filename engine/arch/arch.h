@@ -20,17 +20,31 @@ using kernels::Act;
 
 // Enumerator numbers are stored in model files: append only.
 enum class Norm : uint32_t { layer_norm = 1 };
-enum class NormPlace : uint32_t { post = 1 };  // x = norm(x + f(x))
+enum class NormPlace : uint32_t {
+  post = 1,  // x = norm(x + f(x))
+  pre = 2,   // x = x + f(norm(x))
+};
 enum class Position : uint32_t {
   none = 0,
   learned = 1,  // rows position_first, position_first + 1, ... of a table
   // The same; but a token whose id is position_first - 1, the padding, reads the row of that number and is not counted.
   learned_after_pad = 2,
+  rotary = 3,  // queries and keys are turned by their positions: 0, 1, ...
 };
 enum class Mask : uint32_t { bidirectional = 1 };
-enum class Ffn : uint32_t { mlp = 1 };  // down(act(up(x)))
+enum class Ffn : uint32_t {
+  mlp = 1,    // down(act(up(x)))
+  gated = 2,  // down(act(gate(x)) * up(x)); ffn.up has the rows of the gate, then those of up
+};
 // The numbers of attention's products: f32 as they are, or codes of 8 bits (kernels/attention_i8.h).
 enum class AttentionType : uint32_t { f32 = 0, i8 = 1 };
+// Terms of attention's scores that depend on the distance between query and key, by a row of a table for each distance.
+enum class Relative : uint32_t {
+  none = 0,
+  disentangled = 1,  // Q_i . key_row and K_j . query_row, each where it is among relative_terms (DeBERTa)
+  bias = 2,          // a number a head (T5, MPNet)
+};
+constexpr uint32_t relative_key_term = 1, relative_query_term = 2;
 enum class Pool : uint32_t { first_token = 1, mean = 2 };
 
 // What can go without a bias in a model whose other parts have one: bits of ArchSpec::unbiased.
@@ -52,6 +66,12 @@ struct ArchSpec {
   Pool pool{};
   uint32_t pooler = 0;  // 1: pooled = pooler_act(W pooled + b) before the heads
   Act pooler_act{};
+  uint32_t pooler_norm = 0;      // 1: a norm after the pooler's activation
+  uint32_t final_norm = 0;       // 1: a norm after the last layer
+  uint32_t skip_first_norm = 0;  // 1: layer 0's attention reads the embeddings as they are; NormPlace::pre
+  uint32_t local_rotary = 0;     // 1: layers with a window turn by frequencies of their own
+  Relative relative{};
+  uint32_t relative_terms = 0;  // sum of relative_key_term and relative_query_term
 
   constexpr bool biased(Part part) const noexcept {
     return biases != 0 && (unbiased & static_cast<uint32_t>(part)) == 0;
@@ -73,7 +93,18 @@ struct Config {
   uint32_t stored_layers = 0;  // the layers that are stored, each used L / stored_layers times in a row; 0: every one
   double norm_eps = 0;
   AttentionType attention = AttentionType::f32;
+  uint32_t rotary_width = 0;  // elements of a head that are turned, the first ones; even
+  // Layers with a window see so many tokens before and behind each one: all layers but every global_every-th, beginning
+  // with layer 0 (global_every 0: all of them). 0: no layer has a window.
+  uint32_t window = 0;
+  uint32_t global_every = 0;
+  uint32_t relative_rows = 0;  // W, rows of the relative tables
 
+  constexpr bool windowed(size_t l) const noexcept {
+    return window != 0 && (global_every == 0 || l % global_every != 0);
+  }
+  // Rows of the first product of a feed-forward block.
+  constexpr size_t ffn_rows() const noexcept { return (arch.ffn == Ffn::gated ? size_t{2} : size_t{1}) * ffn_width; }
   constexpr uint32_t table_width() const noexcept { return embed_width != 0 ? embed_width : width; }
   constexpr uint32_t layer_copies() const noexcept { return stored_layers != 0 ? stored_layers : layers; }
   // Which stored layer is run as layer l.
@@ -105,6 +136,7 @@ std::span<const ConfigField> config_fields() noexcept;
 // What a tensor is for, which decides the layouts it may have.
 enum class Role : uint8_t {
   vector,  // f32_rows, N = 1
+  rows,    // f32_rows
   table,   // f32_rows, f16_rows, i8_rows: rows read one at a time
   matrix,  // f32_n16, f16_n16, i8_n32k4: a product's weights [N,K]
 };
@@ -121,11 +153,17 @@ enum class Slot : uint8_t {
   embed_norm_b,
   embed_project_w,  // B to D
   embed_project_b,
+  rotary_global,   // radians a position, of every pair of elements
+  rotary_local,    // the same, of layers with a window
+  relative_index,  // row of the relative tables, a whole number, by distance -(max_tokens - 1) to max_tokens - 1
+  relative_bias,
   attn_qkv_w,  // rows of Q, then K, then V
   attn_qkv_b,
+  attn_relative_key,  // what the keys' product makes of the relative embeddings
+  attn_relative_query,
   attn_out_w,
   attn_out_b,
-  attn_norm_w,  // after the attention's residual sum
+  attn_norm_w,  // after the attention's residual sum, or before the attention (NormPlace)
   attn_norm_b,
   ffn_up_w,
   ffn_up_b,
@@ -133,14 +171,19 @@ enum class Slot : uint8_t {
   ffn_down_b,
   ffn_norm_w,
   ffn_norm_b,
+  final_norm_w,
+  final_norm_b,
   pooler_w,
   pooler_b,
+  pooler_norm_w,
+  pooler_norm_b,
   head_w,
   head_b,
 };
 constexpr size_t slot_count = static_cast<size_t>(Slot::head_b) + 1;
 
-enum class Dim : uint8_t { one, B, D, HE, QKV, F, V, P, S, C };
+// R: pairs of elements that are turned; U: rows of the first product of a feed-forward block, F or 2 F; X: distances.
+enum class Dim : uint8_t { one, B, D, HE, QKV, F, V, P, S, C, R, U, H, W, X };
 
 struct SlotSpec {
   Slot slot;
@@ -150,7 +193,8 @@ struct SlotSpec {
   Dim n, k;
 };
 std::span<const SlotSpec> slot_specs() noexcept;  // indexed by Slot
-bool slot_present(Slot slot, const Config& config) noexcept;
+// Whether a model has it; of layer or head `index`.
+bool slot_present(Slot slot, const Config& config, uint32_t index) noexcept;
 
 // The value of a dimension; `classes` is C.
 uint64_t dim_value(Dim dim, const Config& config, uint32_t classes) noexcept;
@@ -185,7 +229,7 @@ Status for_each_tensor(const Config& config, std::span<const uint32_t> classes, 
                                                     : static_cast<uint32_t>(classes.size());
     for (uint32_t index = 0; index < copies; ++index) {
       for (size_t s = begin; s < end; ++s) {
-        if (!slot_present(specs[s].slot, config)) continue;
+        if (!slot_present(specs[s].slot, config, index)) continue;
         TensorNeed need;
         need.spec = &specs[s];
         need.index = index;

@@ -17,8 +17,9 @@ constexpr size_t chunk_rows = 96;
 
 // Buffers of one thread slot.
 struct RowScratch {
-  float* wide;       // [chunk_rows, max(F, D)]
+  float* wide;       // [chunk_rows, max(U, B, D)]
   float* narrow;     // [chunk_rows, D]
+  float* normed;     // [chunk_rows, D], where NormPlace::pre
   int8_t* codes;     // [chunk_rows, codes_stride]
   float* scales;     // [chunk_rows]
   int32_t* peaks;    // [chunk_rows, 16]
@@ -71,23 +72,45 @@ void linear_rows(const kernels::KernelTable& kernels, const Linear& linear, Cons
 void embed_rows(const Config& config, const Weights& weights, const kernels::KernelTable& kernels, const uint32_t* ids,
                 const uint32_t* positions, size_t rows, Matrix out, const RowScratch& scratch) noexcept;
 
+// y = norm(x), or norm(x + residual); `sum` gets x + residual where its data are not null. y may be x, or the residual
+// where sum is null.
+void norm_rows(const Config& config, const NormWeights& norm, const kernels::KernelTable& kernels, ConstMatrix x,
+               ConstMatrix residual, size_t rows, size_t width, Matrix y, Matrix sum = {nullptr, 0}) noexcept;
+
+// What the attention of a layer reads: x, or its norm in scratch.normed. rows <= chunk_rows.
+ConstMatrix attention_input_rows(const Config& config, const LayerWeights& layer, size_t number,
+                                 const kernels::KernelTable& kernels, ConstMatrix x, size_t rows,
+                                 const RowScratch& scratch) noexcept;
+
+// Cosines and sines of positions 0, 1, ...: [position][R].
+struct RotaryTable {
+  const float* cos = nullptr;
+  const float* sin = nullptr;
+  size_t stride = 0;
+};
+// Turns `heads` heads side by side, of rows at the given positions.
+void rotate_rows(const Config& config, const RotaryTable& table, const kernels::KernelTable& kernels, Matrix x,
+                 size_t heads, const uint32_t* positions, size_t rows) noexcept;
+
 // Room that attention_head needs for texts of up to `tokens` tokens.
 size_t attention_floats(const Config& config, size_t tokens) noexcept;
 
-// Softmax attention of one head of one text: q_count queries against kv_count keys and values.
-void attention_head(const Config& config, const kernels::KernelTable& kernels, size_t head, ConstMatrix q,
-                    size_t q_count, ConstMatrix k, ConstMatrix v, size_t kv_count, Matrix out,
-                    const RowScratch& scratch) noexcept;
+// Softmax attention of one head of one text: q_count queries, from the first token on, against kv_count keys and
+// values. `relative_index`: PositionTables::relative_index, where the architecture has relative positions.
+void attention_head(const Config& config, const Weights& weights, const kernels::KernelTable& kernels, size_t layer,
+                    size_t head, ConstMatrix q, size_t q_count, ConstMatrix k, ConstMatrix v, size_t kv_count,
+                    const uint16_t* relative_index, Matrix out, const RowScratch& scratch) noexcept;
 
-// x = norm(x + W attn); x = norm(x + ffn(x)). rows <= chunk_rows.
+// The rest of a layer: x = norm(x + W attn); x = norm(x + ffn(x)), or x = x + W attn; x = x + ffn(norm(x)).
+// rows <= chunk_rows.
 void layer_tail_rows(const Config& config, const LayerWeights& layer, const kernels::KernelTable& kernels,
                      ConstMatrix attn, size_t rows, Matrix x, const RowScratch& scratch) noexcept;
 
 // One row from the rows of one text.
 void pool_text(Pool pool, ConstMatrix x, size_t rows, size_t width, float* out) noexcept;
 
-// What the heads read: act(W pooled + b), in scratch, where the architecture has a pooler; else the pooled rows
-// themselves. rows <= chunk_rows.
+// What the heads read: act(W pooled + b), or its norm, in scratch, where the architecture has a pooler; else the pooled
+// rows themselves. rows <= chunk_rows.
 ConstMatrix pooler_rows(const Config& config, const Weights& weights, const kernels::KernelTable& kernels, size_t rows,
                         ConstMatrix pooled, const RowScratch& scratch) noexcept;
 // The logits of every head, side by side. rows <= chunk_rows.

@@ -32,20 +32,11 @@ void embed_rows(const Config& config, const Weights& weights, const kernels::Ker
       gather(weights.position, positions, true);
       break;
     case Position::none:
+    case Position::rotary:
       break;
   }
   if (config.arch.embed_norm != 0) {
-    kernels.add_norm({.x = sum.data,
-                      .residual = nullptr,
-                      .weight = weights.embed_norm.weight,
-                      .bias = weights.embed_norm.bias,
-                      .y = sum.data,
-                      .rows = rows,
-                      .width = width,
-                      .x_stride = sum.stride,
-                      .residual_stride = 0,
-                      .y_stride = sum.stride,
-                      .eps = static_cast<float>(config.norm_eps)});
+    norm_rows(config, weights.embed_norm, kernels, sum, {nullptr, 0}, rows, width, sum);
   }
   if (config.embed_width != 0) linear_rows(kernels, weights.embed_project, sum, rows, out, scratch);
 }

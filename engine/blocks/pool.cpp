@@ -32,6 +32,9 @@ ConstMatrix pooler_rows(const Config& config, const Weights& weights, const Kern
   linear_rows(kernels, weights.pooler, pooled, rows, out, scratch);
   kernels.activate(
       {.x = out.data, .rows = rows, .width = config.width, .stride = out.stride, .act = config.arch.pooler_act});
+  if (config.arch.pooler_norm != 0) {
+    norm_rows(config, weights.pooler_norm, kernels, out, {nullptr, 0}, rows, config.width, out);
+  }
   return out;
 }
 

@@ -42,10 +42,11 @@ size_t pooled_q_stride(const Config& c) noexcept {
 
 RowScratch take_scratch(Arena& arena, const Config& c, const Shape& shape) noexcept {
   const size_t width = c.width;
-  const size_t widest = std::max({width, size_t{c.table_width()}, size_t{c.ffn_width}, query_width(c)});
+  const size_t widest = std::max({width, size_t{c.table_width()}, c.ffn_rows(), query_width(c)});
   RowScratch s;
   s.wide = arena.take<float>(chunk_rows * widest);
   s.narrow = arena.take<float>(chunk_rows * width);
+  s.normed = arena.take<float>(c.arch.norm_place == NormPlace::pre ? chunk_rows * width : 0);
   s.codes = arena.take<int8_t>(chunk_rows * codes_stride(widest));
   s.scales = arena.take<float>(chunk_rows);
   s.peaks = arena.take<int32_t>(chunk_rows * 16);
@@ -78,7 +79,7 @@ class Pass {
  public:
   Pass(const Config& config, const Weights& weights, const KernelTable& kernels, const Executor& executor,
        const Batch& batch, const Shape& shape, const Buffers& buffers, std::span<float> logits,
-       const StageObserver& observer) noexcept
+       const StageObserver& observer, const PositionTables& tables) noexcept
       : config_(config),
         weights_(weights),
         kernels_(kernels),
@@ -88,6 +89,7 @@ class Pass {
         buffers_(buffers),
         logits_(logits),
         observer_(observer),
+        tables_(tables),
         x_{buffers.x, config.width},
         qkv_{buffers.qkv, qkv_width(config)},
         attn_{buffers.attn, query_width(config)},
@@ -111,9 +113,15 @@ class Pass {
           }
           layer_tail_rows(config_, layer(l), kernels_, {attn_.row(begin), attn_.stride}, rows,
                           {pooled_x_.row(begin), pooled_x_.stride}, scratch);
-          finish(begin, rows, scratch);
+          if (config_.arch.final_norm == 0) finish(begin, rows, scratch);
         });
         observe_layer(l, pooled_x_, batch_.texts());
+        if (config_.arch.final_norm == 0) return;
+        rows_in_chunks(batch_.texts(), [&](size_t begin, size_t rows, const RowScratch& scratch) {
+          final_norm({pooled_x_.row(begin), pooled_x_.stride}, rows);
+          finish(begin, rows, scratch);
+        });
+        observe("final_norm", pooled_x_, batch_.texts());
         return;
       }
       rows_in_chunks(batch_.tokens(), [&](size_t begin, size_t rows, const RowScratch& scratch) {
@@ -122,6 +130,12 @@ class Pass {
         if (l + 1 < config_.layers) project(l + 1, begin, rows, scratch);
       });
       observe_layer(l, x_, batch_.tokens());
+    }
+    if (config_.arch.final_norm != 0) {
+      rows_in_chunks(batch_.tokens(), [&](size_t begin, size_t rows, const RowScratch&) {
+        final_norm({x_.row(begin), x_.stride}, rows);
+      });
+      observe("final_norm", x_, batch_.tokens());
     }
     rows_in_chunks(batch_.texts(), [&](size_t begin, size_t rows, const RowScratch& scratch) {
       for (size_t b = begin; b < begin + rows; ++b) {
@@ -164,17 +178,22 @@ class Pass {
     });
   }
 
-  // Q, K and V of `layer` for the rows [begin, begin + rows); queries of pooled rows alone where that is enough.
-  void project(size_t layer, size_t begin, size_t rows, const RowScratch& scratch) noexcept {
-    const Linear& qkv = this->layer(layer).qkv;
-    const LinearInput input = prepare_input(kernels_, qkv, {x_.row(begin), x_.stride}, rows, scratch);
-    if (!pools_first(layer)) {
-      linear_channels(kernels_, qkv, input, {qkv_.row(begin), qkv_.stride}, 0, qkv.n);
+  // Q, K and V of layer `l` for the rows [begin, begin + rows); queries of pooled rows alone where that is enough.
+  void project(size_t l, size_t begin, size_t rows, const RowScratch& scratch) noexcept {
+    const Linear& qkv = layer(l).qkv;
+    const ConstMatrix x =
+        attention_input_rows(config_, layer(l), l, kernels_, {x_.row(begin), x_.stride}, rows, scratch);
+    const LinearInput input = prepare_input(kernels_, qkv, x, rows, scratch);
+    const Matrix out{qkv_.row(begin), qkv_.stride};
+    if (!pools_first(l)) {
+      linear_channels(kernels_, qkv, input, out, 0, qkv.n);
+      rotate(l, begin, out, config_.heads + config_.kv_heads, rows);
       return;
     }
-    linear_channels(kernels_, qkv, input, {qkv_.row(begin), qkv_.stride}, query_width(config_) / 32 * 32, qkv.n);
+    linear_channels(kernels_, qkv, input, out, query_width(config_) / 32 * 32, qkv.n);
+    rotate(l, begin, {out.data + query_width(config_), out.stride}, config_.kv_heads, rows);
     // The texts whose first token lies in these rows are neighbours: their rows are moved together, so that their
-    // queries are one product.
+    // queries are one product. They stand at position 0, where nothing is turned.
     const auto first = std::lower_bound(batch_.starts.begin(), batch_.starts.end() - 1, begin);
     const auto last = std::lower_bound(first, batch_.starts.end() - 1, begin + rows);
     const auto b0 = static_cast<size_t>(first - batch_.starts.begin());
@@ -190,10 +209,20 @@ class Pass {
                      input.codes_stride);
         scratch.scales[i] = scratch.scales[row];
       } else {
-        std::memcpy(scratch.narrow + i * config_.width, x_.row(begin + row), config_.width * sizeof(float));
+        std::memcpy(scratch.narrow + i * config_.width, x.row(row), config_.width * sizeof(float));
       }
     }
     linear_channels(kernels_, qkv, pooled, {pooled_q_.row(b0), pooled_q_.stride}, 0, pooled_q_.stride);
+  }
+
+  void rotate(size_t l, size_t begin, Matrix x, size_t heads, size_t rows) noexcept {
+    if (config_.arch.position != Position::rotary) return;
+    rotate_rows(config_, config_.windowed(l) ? tables_.local() : tables_.global(), kernels_, x, heads,
+                buffers_.positions + begin, rows);
+  }
+
+  void final_norm(Matrix x, size_t rows) noexcept {
+    norm_rows(config_, weights_.final_norm, kernels_, x, {nullptr, 0}, rows, config_.width, x);
   }
 
   // Attention of every text and head; pairs are dealt out by their cost, which grows with the square of the length.
@@ -222,11 +251,11 @@ class Pass {
           const ConstMatrix k{qkv_.row(start) + q_width, qkv_.stride};
           const ConstMatrix v{qkv_.row(start) + q_width + kv_width, qkv_.stride};
           if (first_only) {
-            attention_head(config_, kernels_, h, {pooled_q_.row(b), pooled_q_.stride}, 1, k, v, tokens,
-                           {attn_.row(b), attn_.stride}, scratch);
+            attention_head(config_, weights_, kernels_, layer, h, {pooled_q_.row(b), pooled_q_.stride}, 1, k, v, tokens,
+                           tables_.relative_index(), {attn_.row(b), attn_.stride}, scratch);
           } else {
-            attention_head(config_, kernels_, h, {qkv_.row(start), qkv_.stride}, tokens, k, v, tokens,
-                           {attn_.row(start), attn_.stride}, scratch);
+            attention_head(config_, weights_, kernels_, layer, h, {qkv_.row(start), qkv_.stride}, tokens, k, v, tokens,
+                           tables_.relative_index(), {attn_.row(start), attn_.stride}, scratch);
           }
         }
       }
@@ -259,6 +288,7 @@ class Pass {
   const Buffers& buffers_;
   const std::span<float> logits_;
   const StageObserver& observer_;
+  const PositionTables& tables_;
   const Matrix x_, qkv_, attn_, pooled_x_, pooled_q_;
 };
 
@@ -280,8 +310,8 @@ size_t forward_arena_bytes(const Config& config, size_t total_classes, size_t to
 }
 
 Status forward(const Config& config, const Weights& weights, const KernelTable& kernels, const Executor& executor,
-               const Batch& batch, std::span<uint8_t> arena, std::span<float> logits,
-               const StageObserver& observer) noexcept {
+               const Batch& batch, std::span<uint8_t> arena, std::span<float> logits, const StageObserver& observer,
+               const PositionTables& tables) noexcept {
   size_t total_classes = 0;
   for (const Linear& head : weights.heads) total_classes += head.n;
   const Shape shape = shape_of(batch, total_classes, std::max(executor.threads, 1u));
@@ -290,7 +320,7 @@ Status forward(const Config& config, const Weights& weights, const KernelTable& 
   if (take.used() > arena.size() || logits.size() < shape.texts * total_classes) {
     return make_error(Code::buffer_too_small, Error::no_offset, "arena", "the pass needs %zu bytes", take.used());
   }
-  Pass(config, weights, kernels, executor, batch, shape, buffers, logits, observer).run();
+  Pass(config, weights, kernels, executor, batch, shape, buffers, logits, observer, tables).run();
   for (size_t i = 0; i < shape.texts * total_classes; ++i) {
     if (!std::isfinite(logits[i])) {
       return make_error(

@@ -15,6 +15,7 @@
 #include "engine/core/array.h"
 #include "engine/core/parallel.h"
 #include "engine/core/result.h"
+#include "engine/runtime/position_tables.h"
 #include "engine/runtime/weights.h"
 #include "kernels/table.h"
 
@@ -29,7 +30,7 @@ struct Batch {
 };
 
 // Called with the rows that each stage leaves behind, for tests that look for the first diverging layer:
-// "embed", "layers.0", ... as [rows, width]. The last stage may hold the pooled rows only.
+// "embed", "layers.0", ..., "final_norm" as [rows, width]. The last stages may hold the pooled rows only.
 struct StageObserver {
   void (*call)(void* context, const char* stage, const float* rows, size_t count, size_t width) = nullptr;
   void* context = nullptr;
@@ -40,10 +41,10 @@ size_t forward_arena_bytes(const Config& config, size_t total_classes, size_t to
                            unsigned threads) noexcept;
 
 // logits [B, sum of C]. `arena` holds at least forward_arena_bytes, 64-byte aligned.
-// Requires ids < config.vocab and every text 1..max_tokens tokens (Session checks both).
-// Fails with non_finite_result when a logit is not finite.
+// Requires ids < config.vocab and every text 1..max_tokens tokens (Session checks both); `tables` filled for the
+// longest text, where positions are rotary. Fails with non_finite_result when a logit is not finite.
 Status forward(const Config& config, const Weights& weights, const kernels::KernelTable& kernels,
                const Executor& executor, const Batch& batch, std::span<uint8_t> arena, std::span<float> logits,
-               const StageObserver& observer = {}) noexcept;
+               const StageObserver& observer = {}, const PositionTables& tables = {}) noexcept;
 
 }  // namespace onepass

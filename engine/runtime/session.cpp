@@ -139,8 +139,9 @@ Status Session::run_pass(const Batch& batch, std::span<float> logits, const Stag
     arena_ = Array<uint8_t>();
     if (!arena_.resize_uninitialized(need)) return no_memory("session", need);
   }
+  ONEPASS_TRY(tables_.reserve(model_->config(), model_->weights(), longest));
   return forward(model_->config(), model_->weights(), *kernels_, options_.executor, batch, arena_.span(), logits,
-                 observer);
+                 observer, tables_);
 }
 
 Status run_self_tests(const Model& model, kernels::Isa isa) noexcept {

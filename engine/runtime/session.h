@@ -60,7 +60,7 @@ class Session {
 
   const Model& model() const noexcept { return *model_; }
   kernels::Isa isa() const noexcept { return kernels_->isa; }
-  size_t memory_bytes() const noexcept { return arena_.capacity(); }
+  size_t memory_bytes() const noexcept { return arena_.capacity() + tables_.memory_bytes(); }
 
  private:
   Session(const Model& model, const SessionOptions& options, const kernels::KernelTable& kernels) noexcept
@@ -77,6 +77,7 @@ class Session {
   Array<uint32_t> starts_;
   Array<TokenSpan> spans_;
   Array<uint8_t> arena_;
+  PositionTables tables_;
 };
 
 // Runs the file's stored self-test vectors: self_test_failed when a logit differs in a single bit from the stored one.

@@ -40,6 +40,24 @@ Result<Weights> bind_weights(const ModelFile& file) noexcept {
       case Slot::embed_project_b:
         w.embed_project.bias = vector();
         break;
+      case Slot::rotary_global:
+        w.rotary_global = vector();
+        break;
+      case Slot::rotary_local:
+        w.rotary_local = vector();
+        break;
+      case Slot::relative_index:
+        w.relative_index = vector();
+        break;
+      case Slot::relative_bias:
+        w.relative_bias = vector();
+        break;
+      case Slot::attn_relative_key:
+        layer.relative_key = vector();
+        break;
+      case Slot::attn_relative_query:
+        layer.relative_query = vector();
+        break;
       case Slot::attn_qkv_w:
         matrix(layer.qkv);
         break;
@@ -75,6 +93,18 @@ Result<Weights> bind_weights(const ModelFile& file) noexcept {
         break;
       case Slot::ffn_norm_b:
         layer.ffn_norm.bias = vector();
+        break;
+      case Slot::final_norm_w:
+        w.final_norm.weight = vector();
+        break;
+      case Slot::final_norm_b:
+        w.final_norm.bias = vector();
+        break;
+      case Slot::pooler_norm_w:
+        w.pooler_norm.weight = vector();
+        break;
+      case Slot::pooler_norm_b:
+        w.pooler_norm.bias = vector();
         break;
       case Slot::pooler_w:
         matrix(w.pooler);

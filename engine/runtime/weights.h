@@ -31,12 +31,17 @@ struct Table {
 struct LayerWeights {
   Linear qkv, attn_out, ffn_up, ffn_down;
   NormWeights attn_norm, ffn_norm;
+  const float *relative_key = nullptr, *relative_query = nullptr;  // [W,HE]
 };
 
 struct Weights {
   Table token, position, segment;
-  NormWeights embed_norm;
+  NormWeights embed_norm, final_norm, pooler_norm;
   Linear embed_project;
+  const float* rotary_global = nullptr;  // [R]
+  const float* rotary_local = nullptr;
+  const float* relative_index = nullptr;  // [X]
+  const float* relative_bias = nullptr;   // [H,W]
   Linear pooler;
   Array<LayerWeights> layers;  // [Config::layer_copies()]
   Array<Linear> heads;

@@ -92,7 +92,7 @@ Status read_pooling(const JsonNode& root, OnepassJson& out) {
   out.pooler_activation = find_activation(name);
   if (!out.pooler_activation.has_value()) {
     return make_error(Code::unknown_value, Error::no_offset, pooler.path_of("activation"),
-                      "\"%.40s\" is none of tanh, relu, gelu, gelu_new, gelu_pytorch_tanh", name.c_str());
+                      "\"%.40s\" is none of tanh, relu, silu, gelu, gelu_new, gelu_pytorch_tanh", name.c_str());
   }
   return {};
 }
@@ -143,11 +143,9 @@ Result<OnepassJson> parse(const JsonNode& root) {
 
 std::optional<kernels::Act> find_activation(std::string_view name) noexcept {
   using kernels::Act;
-  constexpr std::pair<std::string_view, Act> kNames[] = {{"gelu", Act::gelu_erf},
-                                                         {"gelu_new", Act::gelu_tanh},
-                                                         {"gelu_pytorch_tanh", Act::gelu_tanh},
-                                                         {"relu", Act::relu},
-                                                         {"tanh", Act::tanh}};
+  constexpr std::pair<std::string_view, Act> kNames[] = {
+      {"gelu", Act::gelu_erf}, {"gelu_new", Act::gelu_tanh}, {"gelu_pytorch_tanh", Act::gelu_tanh},
+      {"relu", Act::relu},     {"silu", Act::silu},          {"tanh", Act::tanh}};
   for (const auto& [known, act] : kNames) {
     if (name == known) return act;
   }

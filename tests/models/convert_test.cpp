@@ -64,6 +64,20 @@ class Damaged {
     return bytes.ok() ? Error{} : bytes.error();
   }
 
+  // The .onepass file of a fixture, or of this checkpoint.
+  std::vector<uint8_t> bytes(const std::string& fixture) {
+    folder_.write("model.safetensors", std::span<const uint8_t>(write_safetensors(tensors_)));
+    const auto content = convert::convert_folder({.source = fixture.empty() ? folder_.path() : fixtures() / fixture,
+                                                  .weights = convert::WeightType::f32,
+                                                  .model_id = "same"},
+                                                 nullptr);
+    if (!content.ok()) return {};
+    ModelContent same = content.value();
+    same.metadata.source_hash = "";
+    const auto file = serialize_model(same);
+    return file.ok() ? file.value() : std::vector<uint8_t>();
+  }
+
   std::vector<std::string> notes;
 
  private:
@@ -164,7 +178,7 @@ TEST(Convert, ConfigThatMeansAnotherModelIsRefused) {
       {"architectures", "[\"T5Model\"]", Code::unsupported},
       {"architectures", "[]", Code::bad_value},
       {"architectures", nullptr, Code::missing_key},
-      {"hidden_act", "\"silu\"", Code::unsupported},
+      {"hidden_act", "\"mish\"", Code::unsupported},
       {"hidden_act", "7", Code::bad_type},
       {"position_embedding_type", "\"relative_key\"", Code::unsupported},
       {"is_decoder", "true", Code::unsupported},
@@ -229,6 +243,41 @@ TEST(Convert, EveryFamilyRefusesWhatItsBlocksDoNotDo) {
       {"albert/two_groups", "num_hidden_groups", "1", Code::extra_tensor},
       {"albert/two_groups", "num_hidden_groups", "4", Code::missing_tensor},
       {"albert/two_groups", "num_hidden_groups", "8", Code::bad_value},
+      {"mpnet/two_classes", "relative_attention_num_buckets", "16", Code::unsupported},
+      {"mpnet/two_classes", "relative_attention_num_buckets", nullptr, Code::unsupported},
+      {"mpnet/two_classes", "max_position_embeddings", "2", Code::bad_value},
+      {"modernbert/window_3", "layer_types", "[\"sliding_attention\", \"full_attention\"]", Code::unsupported},
+      {"modernbert/window_3", "layer_types", "[\"full_attention\"]", Code::unsupported},
+      {"modernbert/window_3", "layer_types", nullptr, Code::missing_key},
+      {"modernbert/window_3", "local_attention", nullptr, Code::missing_key},
+      {"modernbert/window_3", "classifier_pooling", "\"max\"", Code::unsupported},
+      {"modernbert/window_3", "classifier_activation", "\"mish\"", Code::unsupported},
+      {"modernbert/window_3", "norm_bias", "true", Code::missing_tensor},
+      {"modernbert/window_3", "rope_parameters",
+       R"({"full_attention": {"rope_type": "yarn", "rope_theta": 1000}, "sliding_attention": {"rope_type": "default"}})",
+       Code::unsupported},
+      {"modernbert/biases", "mlp_bias", "false", Code::extra_tensor},
+      {"nomic_bert/two_classes", "rope_parameters", nullptr, Code::missing_key},
+      {"nomic_bert/two_classes", "rope_parameters", R"({"rope_type": "linear", "rope_theta": 1000})",
+       Code::unsupported},
+      {"nomic_bert/two_classes", "rope_parameters", R"({"rope_type": "default", "rope_theta": 0})", Code::bad_value},
+      {"nomic_bert/wide_heads", "head_dim", "9", Code::bad_value},
+      {"nomic_bert/wide_heads", "head_dim", "8", Code::bad_shape},
+      {"deberta_v2/v3", "relative_attention", "false", Code::unsupported},
+      {"deberta_v2/v3", "relative_attention", nullptr, Code::unsupported},
+      {"deberta_v2/v3", "conv_kernel_size", "3", Code::unsupported},
+      {"deberta_v2/v3", "pos_att_type", "[\"c2p\", \"p2p\"]", Code::unsupported},
+      {"deberta_v2/v3", "pos_att_type", "[]", Code::unsupported},
+      {"deberta_v2/v3", "pos_att_type", nullptr, Code::missing_key},
+      {"deberta_v2/v3", "pos_att_type", "\"p2c|c2p\"", Code::ok},
+      {"deberta_v2/v3", "pooler_hidden_size", "23", Code::unsupported},
+      {"deberta_v2/v3", "embedding_size", "23", Code::unsupported},
+      {"deberta_v2/v3", "share_att_key", "false", Code::missing_tensor},
+      {"deberta_v2/v3", "norm_rel_ebd", "\"none\"", Code::extra_tensor},
+      {"deberta_v2/v3", "norm_rel_ebd", "\"batch_norm\"", Code::unsupported},
+      {"deberta_v2/v3", "position_buckets", "8", Code::bad_shape},
+      {"deberta_v2/v3", "position_biased_input", nullptr, Code::missing_tensor},
+      {"deberta_v2/own_products", "share_att_key", "true", Code::extra_tensor},
   };
   for (const FamilyCase& c : cases) {
     Damaged checkpoint(c.checkpoint);
@@ -245,6 +294,27 @@ TEST(Convert, EveryFamilyRefusesWhatItsBlocksDoNotDo) {
         << c.checkpoint << ": " << c.key << " = " << (c.value == nullptr ? "absent" : c.value) << ": " << error.where
         << ": " << error.message;
   }
+}
+
+// ModernBERT's older spelling of windows and frequencies, and DeBERTa's of its terms, are the same model.
+TEST(Convert, OlderKeysMeanTheSame) {
+  Damaged checkpoint("modernbert/window_3");
+  checkpoint.edit("config.json", [](Json& json) {
+    json.erase("layer_types");
+    json.erase("rope_parameters");
+    json["global_attn_every_n_layers"] = 3;
+    json["global_rope_theta"] = 160000.0;
+  });
+  const auto before = checkpoint.bytes("modernbert/window_3");
+  EXPECT_FALSE(before.empty());
+  EXPECT_EQ(before, checkpoint.bytes(""));
+}
+
+TEST(Convert, RelativePositionsNeedAttentionInF32) {
+  Damaged checkpoint("mpnet/two_classes");
+  EXPECT_EQ(checkpoint.convert({.weights = convert::WeightType::int8}).code, Code::ok);
+  EXPECT_EQ(checkpoint.convert({.weights = convert::WeightType::int8, .attention = AttentionType::i8}).code,
+            Code::bad_value);
 }
 
 TEST(Convert, APoolerThatTheClassDoesNotUseIsLeftOut) {
@@ -304,9 +374,20 @@ TEST(Family, EveryTensorHasItsSources) {
       config.ffn_width = 7;
       config.vocab = 11;
       config.positions = 13;
+      config.max_tokens = 6;
+      config.relative_rows = 8;
+      config.rotary_width = 4;
       const uint32_t classes[] = {4};
       const Status status = for_each_tensor(config, classes, [&](const TensorNeed& need) -> Status {
         if (need.spec->scope == Scope::head && source.head.empty()) return {};
+        switch (need.spec->slot) {  // computed
+          case Slot::rotary_global:
+          case Slot::rotary_local:
+          case Slot::relative_index:
+            return {};
+          default:
+            break;
+        }
         const auto elements = [&](std::span<const models::TensorSource> rows) {
           uint64_t sum = 0;
           for (const models::TensorSource& row : rows) {

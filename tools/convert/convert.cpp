@@ -83,6 +83,7 @@ bool is_integer(WeightType type) { return type == WeightType::int8 || type == We
 Layout layout_of(const SlotSpec& spec, const Options& options) {
   switch (spec.role) {
     case Role::vector:
+    case Role::rows:
       return Layout::f32_rows;
     case Role::table:
       return table_layout(options.embeddings.value_or(options.weights));
@@ -98,7 +99,7 @@ struct Source {
   const SourceClass* source_class = nullptr;
   std::optional<OnepassJson> own;  // onepass.json
   std::vector<HeadSpec> heads;
-  Config config;
+  models::SourceModel model;
 };
 
 Result<models::FoundClass> find_architecture(const HuggingFaceFolder& folder) {
@@ -162,13 +163,20 @@ Status read_config(const JsonNode& json, const Family& family, Config& config) {
     ONEPASS_TRY_ASSIGN(eps, json.number(family.eps_key));
     config.norm_eps = eps;
   }
-  if (config.heads == 0 || config.width % config.heads != 0) {
+  config.kv_heads = config.heads;
+  std::optional<uint64_t> head_width;
+  if (family.head_width_key != nullptr) {
+    ONEPASS_TRY_ASSIGN(given, json.optional_u64(family.head_width_key, 1, kernels::max_head_width));
+    head_width = given;
+  }
+  if (!head_width && (config.heads == 0 || config.width % config.heads != 0)) {
     return fail(Code::bad_value, json.path(), "the width %u is not a multiple of the %u attention heads", config.width,
                 config.heads);
   }
-  config.kv_heads = config.heads;
-  config.head_width = config.width / config.heads;
+  config.head_width = static_cast<uint32_t>(head_width.value_or(config.width / config.heads));
+  if (config.arch.position == Position::rotary) config.rotary_width = config.head_width;
   if (config.stored_layers == config.layers) config.stored_layers = 0;
+  if (!slot_present(Slot::embed_position, config, 0)) return {};  // the family names max_tokens itself
   if (config.positions <= config.arch.position_first) {
     return fail(Code::bad_value, json.path(), "no position is left after the padding's %u", config.arch.position_first);
   }
@@ -181,7 +189,7 @@ Result<Source> read_source(const HuggingFaceFolder& folder, const Options& optio
   ONEPASS_TRY_ASSIGN(found, find_architecture(folder));
   source.family = found.family;
   source.source_class = found.source;
-  ONEPASS_TRY(read_config(folder.config(), *found.family, source.config));
+  ONEPASS_TRY(read_config(folder.config(), *found.family, source.model.config));
   source.own = folder.onepass_json();
   const bool needs_own = found.source->head.empty();
   if (needs_own != source.own.has_value()) {
@@ -193,14 +201,17 @@ Result<Source> read_source(const HuggingFaceFolder& folder, const Options& optio
   }
   ONEPASS_TRY_ASSIGN(heads, folder.heads({options.kinds.begin(), options.kinds.end()}));
   source.heads = heads;
-  source.config.arch.pool = found.source->pool;
-  source.config.arch.pooler = found.source->pooler;
-  source.config.arch.pooler_act = found.source->pooler_act;
+  source.model.config.arch.pool = found.source->pool;
+  source.model.config.arch.pooler = found.source->pooler;
+  source.model.config.arch.pooler_act = found.source->pooler_act;
+  if (found.family->refine != nullptr) {
+    ONEPASS_TRY(found.family->refine(folder.config(), source.model));
+  }
   if (source.own) {
-    source.config.arch.pool = source.own->pooling;
-    source.config.arch.pooler = source.own->pooler_activation.has_value();
-    source.config.arch.pooler_act = source.own->pooler_activation.value_or(Act::none);
-    source.config.max_tokens = std::min(source.config.max_tokens, source.own->max_tokens);
+    source.model.config.arch.pool = source.own->pooling;
+    source.model.config.arch.pooler = source.own->pooler_activation.has_value();
+    source.model.config.arch.pooler_act = source.own->pooler_activation.value_or(Act::none);
+    source.model.config.max_tokens = std::min(source.model.config.max_tokens, source.own->max_tokens);
   }
   return source;
 }
@@ -261,26 +272,29 @@ class Tensors {
     std::vector<std::string> parts;
     const bool is_head = need.spec->scope == Scope::head;
     const bool vector = need.spec->role == Role::vector;
-    const auto take = [&](std::string name, uint64_t n, uint64_t k) -> Status {
-      ONEPASS_TRY(use(name, vector ? std::vector<uint64_t>{k} : std::vector<uint64_t>{n, k}));
+    const auto take = [&](std::string name, bool is_vector, uint64_t n, uint64_t k) -> Status {
+      ONEPASS_TRY(use(name, is_vector ? std::vector<uint64_t>{k} : std::vector<uint64_t>{n, k}));
       parts.push_back(std::move(name));
       return {};
     };
     if (is_head && source_.own) {
-      ONEPASS_TRY(take("heads." + source_.heads[need.index].name + (vector ? ".bias" : ".weight"), need.n, need.k));
+      ONEPASS_TRY(
+          take("heads." + source_.heads[need.index].name + (vector ? ".bias" : ".weight"), vector, need.n, need.k));
       return parts;
     }
     const auto classes = static_cast<uint32_t>(is_head ? source_.heads[need.index].labels.size() : 0);
     const auto take_rows = [&](std::span<const TensorSource> rows, std::string_view prefix) -> Status {
       for (const TensorSource& row : rows) {
         if (row.slot != need.spec->slot) continue;
-        ONEPASS_TRY(take(resolve(row, prefix, need.index), dim_value(row.n, source_.config, classes),
-                         dim_value(row.k, source_.config, classes)));
+        ONEPASS_TRY(take(resolve(row, prefix, need.index), row.n == Dim::one,
+                         dim_value(row.n, source_.model.config, classes),
+                         dim_value(row.k, source_.model.config, classes)));
       }
       return {};
     };
     ONEPASS_TRY(take_rows(source_.source_class->head, ""));
     if (parts.empty()) ONEPASS_TRY(take_rows(source_.family->tensors, source_.source_class->prefix));
+    if (parts.empty()) ONEPASS_TRY(take_rows(source_.model.more_tensors, source_.source_class->prefix));
     return parts;
   }
 
@@ -359,19 +373,34 @@ class Tensors {
   std::set<std::string> used_;
 };
 
+// What a tensor is made of.
+struct Recipe {
+  std::shared_ptr<const Checkpoint> checkpoint;
+  const Family* family;
+  models::SourceModel model;
+  Slot slot;
+  std::vector<std::string> parts;
+};
+
 // Reads the parts and packs them, when the file is written.
-Status fill_tensor(const Checkpoint& checkpoint, const std::vector<std::string>& parts, Layout layout, uint64_t n,
-                   uint64_t k, std::span<uint8_t> out) {
+Status fill_tensor(const Recipe& recipe, Layout layout, uint64_t n, uint64_t k, std::span<uint8_t> out) {
+  const std::vector<std::string>& parts = recipe.parts;
+  std::vector<std::vector<float>> read;
+  for (const std::string& part : parts) {
+    ONEPASS_TRY_ASSIGN(one, recipe.checkpoint->read_f32(part));
+    read.push_back(std::move(one));
+  }
   std::vector<float> values;
   std::vector<size_t> part_ends;
-  for (const std::string& part : parts) {
-    ONEPASS_TRY_ASSIGN(one, checkpoint.read_f32(part));
-    if (values.empty()) {
-      values = std::move(one);
-    } else {
-      values.insert(values.end(), one.begin(), one.end());
-    }
+  if (recipe.family->compute != nullptr && recipe.family->compute(recipe.slot, recipe.model, read, values)) {
     part_ends.push_back(values.size());
+  } else {
+    values = std::move(read[0]);
+    part_ends.push_back(values.size());
+    for (size_t i = 1; i < read.size(); ++i) {
+      values.insert(values.end(), read[i].begin(), read[i].end());
+      part_ends.push_back(values.size());
+    }
   }
   const kernels::PackResult packed = kernels::pack(layout, values.data(), n, k, out.data());
   if (packed.ok()) return {};
@@ -385,6 +414,31 @@ Status fill_tensor(const Checkpoint& checkpoint, const std::vector<std::string>&
   return fail(Code::non_finite, parts[part], "element %zu is not a finite number", index);
 }
 
+// Radians that each pair of a head turns from one position to the next, in the reference implementation's arithmetic.
+std::vector<float> rotary_frequencies(double theta, uint32_t rotary_width) {
+  std::vector<float> frequencies;
+  for (uint32_t i = 0; i < rotary_width; i += 2) {
+    const float exponent = static_cast<float>(i) / static_cast<float>(rotary_width);
+    frequencies.push_back(1.0f / static_cast<float>(std::pow(theta, static_cast<double>(exponent))));
+  }
+  return frequencies;
+}
+
+// A tensor that no part of the checkpoint makes; empty where it is another.
+std::vector<float> computed_tensor(Slot slot, const Source& source) {
+  const Config& config = source.model.config;
+  if (slot == Slot::rotary_global) return rotary_frequencies(source.model.rotary_theta, config.rotary_width);
+  if (slot == Slot::rotary_local) return rotary_frequencies(source.model.rotary_theta_local, config.rotary_width);
+  std::vector<float> rows;
+  if (slot == Slot::relative_index) {
+    const int64_t last = int64_t{config.max_tokens} - 1;
+    for (int64_t d = -last; d <= last; ++d) {
+      rows.push_back(static_cast<float>(source.family->relative_row(d, source.model)));
+    }
+  }
+  return rows;
+}
+
 std::string hex(std::span<const uint8_t> bytes) {
   static constexpr char kDigits[] = "0123456789abcdef";
   std::string out;
@@ -395,12 +449,13 @@ std::string hex(std::span<const uint8_t> bytes) {
   return out;
 }
 
-AttentionType attention_of(const Options& options) {
-  const bool integers = options.weights == WeightType::int8 || options.weights == WeightType::int4;
+AttentionType attention_of(const Options& options, const Config& config) {
+  const bool integers = config.arch.relative == Relative::none &&
+                        (options.weights == WeightType::int8 || options.weights == WeightType::int4);
   return options.attention.value_or(integers ? AttentionType::i8 : AttentionType::f32);
 }
 
-std::string quantisation_record(const Options& options) {
+std::string quantisation_record(const Options& options, const Config& config) {
   const std::string weights = type_name(options.weights);
   const std::string tables = type_name(options.embeddings.value_or(options.weights));
   std::string record = "products " + weights;
@@ -409,7 +464,7 @@ std::string quantisation_record(const Options& options) {
               " inputs, least squared error, activations one scale per token)";
   if (options.weights == WeightType::int8)
     record += " (symmetric, one scale per output channel, activations one scale per token)";
-  if (attention_of(options) == AttentionType::i8) record += "; attention int8";
+  if (config.attention == AttentionType::i8) record += "; attention int8";
   record += "; embeddings " + tables;
   if (tables == "int8") record += " (one scale per row)";
   if (tables == "int4") record += " (one scale per 32 of a row)";
@@ -435,15 +490,15 @@ Result<ModelContent> convert_folder(const Options& options, std::vector<std::str
   ONEPASS_TRY_ASSIGN(source, read_source(folder, options));
   ONEPASS_TRY(apply_overrides(options, source.heads));
   ONEPASS_TRY_ASSIGN(tokenizer, folder.tokenizer(options.tokenizer));
-  ONEPASS_TRY(validate(source.config));
   ONEPASS_TRY_ASSIGN(opened, Checkpoint::open(options.source));
   const auto checkpoint = std::make_shared<const Checkpoint>(std::move(opened));
   ONEPASS_TRY_ASSIGN(hash, checkpoint->source_hash());
   ONEPASS_TRY_ASSIGN(licence, licence_text(options.source, source));
 
   ModelContent content;
-  content.config = source.config;
-  content.config.attention = attention_of(options);
+  content.config = source.model.config;
+  content.config.attention = attention_of(options, content.config);
+  ONEPASS_TRY(validate(content.config));
   std::vector<uint32_t> classes;
   for (const HeadSpec& head : source.heads) {
     content.heads.push_back(head_content(head));
@@ -459,21 +514,32 @@ Result<ModelContent> convert_folder(const Options& options, std::vector<std::str
                       .model_version = or_else(options.model_version, source.own ? source.own->model_version : "", "1"),
                       .licence = licence,
                       .source_hash = hex(hash),
-                      .quantisation = quantisation_record(options),
+                      .quantisation = quantisation_record(options, content.config),
                       .converter = "onepass " ONEPASS_VERSION};
   Tensors tensors(checkpoint, source);
   ONEPASS_TRY(for_each_tensor(content.config, classes, [&](const TensorNeed& need) -> Status {
-    ONEPASS_TRY_ASSIGN(parts, tensors.find(need));
     const Layout layout = layout_of(*need.spec, options);
+    if (auto values = computed_tensor(need.spec->slot, source); !values.empty()) {
+      content.tensors.push_back({.name = need.name,
+                                 .layout = layout,
+                                 .n = need.n,
+                                 .k = need.k,
+                                 .payload = {},
+                                 .fill = [values = std::move(values)](std::span<uint8_t> out) -> Status {
+                                   std::memcpy(out.data(), values.data(), out.size());
+                                   return {};
+                                 }});
+      return {};
+    }
+    ONEPASS_TRY_ASSIGN(parts, tensors.find(need));
     content.tensors.push_back(
         {.name = need.name,
          .layout = layout,
          .n = need.n,
          .k = need.k,
          .payload = {},
-         .fill = [checkpoint, parts = parts, layout, n = need.n, k = need.k](std::span<uint8_t> out) {
-           return fill_tensor(*checkpoint, parts, layout, n, k, out);
-         }});
+         .fill = [recipe = Recipe{checkpoint, source.family, source.model, need.spec->slot, std::move(parts)}, layout,
+                  n = need.n, k = need.k](std::span<uint8_t> out) { return fill_tensor(recipe, layout, n, k, out); }});
     return {};
   }));
   ONEPASS_TRY(tensors.check_leftover(notes));

@@ -61,9 +61,18 @@ FAMILIES = {f.name: f for f in [
     Family("xlm_roberta", "XLMRoberta", "encoder.layer", "roberta", after_pad=True, shared={"type_vocab_size": 1, "pad_token_id": 0}),
     Family("camembert", "Camembert", "encoder.layer", "roberta", after_pad=True, shared={"type_vocab_size": 1, "pad_token_id": 0}),
     Family("electra", "Electra", "encoder.layer", "electra"),
+    Family("modernbert", "ModernBert", "layers", "model", "final_norm", shared={
+        "pad_token_id": 0, "cls_token_id": 2, "bos_token_id": 2, "sep_token_id": 3, "eos_token_id": 3}),
+    Family("mpnet", "MPNet", "encoder.layer", "mpnet", after_pad=True, shared={"pad_token_id": 1}),
+    Family("deberta_v2", "DebertaV2", "encoder.layer", "deberta", shared={
+        "relative_attention": True, "position_biased_input": False, "norm_rel_ebd": "layer_norm",
+        "share_att_key": True, "pos_att_type": ["p2c", "c2p"], "position_buckets": 16, "type_vocab_size": 0,
+        "max_relative_positions": -1}),
+    Family("nomic_bert", "NomicBert", "layers", "nomic_bert"),
     Family("albert", "Albert", "encoder.albert_layer_groups", "albert"),
 ]}
 
+LONG = ["good bad " * 75, "the cat is not " * 9, "a", "hating loved sadly " * 3 + "x"]
 PADDED = TEXTS[:4] + ["good [PAD] cat [PAD][PAD] dog"] + TEXTS[5:]
 
 CASES = [
@@ -88,6 +97,35 @@ CASES = [
     Case("albert", "two_groups", sizes(4, 20, 5, 33, embedding_size=20, num_hidden_groups=2), 3),
     Case("albert", "gelu", sizes(2, 17, 1, 21, embedding_size=9, hidden_act="gelu"), 1, REGRESSION),
     Case("albert", "every_layer_its_own", sizes(2, 16, 4, 30, embedding_size=8, num_hidden_groups=2), 7, MULTI),
+    Case("modernbert", "window_3", sizes(5, 12, 3, 20, local_attention=7)),
+    Case("modernbert", "mean_every_second", sizes(3, 12, 2, 17, local_attention=2, classifier_pooling="mean",
+                                                  global_attn_every_n_layers=2), 3),
+    Case("modernbert", "biases", sizes(3, 16, 4, 12, local_attention=9, norm_bias=True, attention_bias=True,
+                                       mlp_bias=True, classifier_bias=True, classifier_activation="silu"), 1,
+         REGRESSION),
+    Case("modernbert", "all_global_silu", sizes(2, 18, 1, 31, hidden_activation="silu", global_attn_every_n_layers=1),
+         5, MULTI),
+    Case("modernbert", "f16_window_10", sizes(4, 20, 2, 18, local_attention=20), 28, MULTI, half=True),
+    Case("nomic_bert", "two_classes", sizes(2, 24, 3, 40)),
+    Case("nomic_bert", "one_value", sizes(1, 16, 1, 21), 1, REGRESSION),
+    Case("nomic_bert", "gelu", sizes(2, 20, 5, 33, hidden_act="gelu", type_vocab_size=1), 3),
+    Case("nomic_bert", "wide_heads", sizes(2, 17, 3, 24, head_dim=10), 4, MULTI),
+    Case("nomic_bert", "f16_theta", sizes(2, 28, 2, 30, rope_parameters={"rope_type": "default", "rope_theta": 77.0}),
+         2, half=True),
+    Case("mpnet", "two_classes", sizes(2, 24, 3, 40), texts=PADDED),
+    Case("mpnet", "one_value", sizes(1, 17, 1, 21), 1, REGRESSION),
+    Case("mpnet", "long_texts", sizes(2, 16, 4, 20, max_position_embeddings=220), 3, texts=LONG),
+    Case("mpnet", "gelu_new_multi_label", sizes(3, 12, 2, 30, hidden_act="gelu_new"), 6, MULTI, texts=PADDED),
+    Case("mpnet", "f16", sizes(2, 20, 5, 33, layer_norm_eps=1e-5), 2, half=True, texts=PADDED),
+    Case("deberta_v2", "v3", sizes(2, 24, 3, 40)),
+    Case("deberta_v2", "own_products", sizes(2, 20, 2, 33, share_att_key=False, norm_rel_ebd="none"), 3),
+    Case("deberta_v2", "c2p_alone_no_buckets", sizes(2, 16, 4, 20, pos_att_type=["c2p"], position_buckets=-1,
+                                                     max_relative_positions=12), 1, REGRESSION),
+    Case("deberta_v2", "p2c_alone_types_positions", sizes(
+        1, 18, 3, 25, pos_att_type=["p2c"], share_att_key=False, position_biased_input=True, type_vocab_size=2,
+        position_buckets=5, pooler_hidden_act="tanh"), 5, MULTI),
+    Case("deberta_v2", "long_texts", sizes(2, 16, 2, 20, max_position_embeddings=150), 2, texts=LONG),
+    Case("deberta_v2", "f16_wide_head", sizes(2, 28, 1, 45), 4, half=True),
     Case("albert", "f16_wide_embeddings", sizes(3, 15, 3, 50, embedding_size=26), 2, half=True),
 ]
 

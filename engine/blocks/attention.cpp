@@ -1,0 +1,99 @@
+#include <algorithm>
+#include <cmath>
+
+#include "engine/blocks/blocks.h"
+
+namespace onepass {
+
+using kernels::KernelTable;
+
+void rotate_rows(const Config& config, const RotaryTable& table, const KernelTable& kernels, Matrix x, size_t heads,
+                 const uint32_t* positions, size_t rows) noexcept {
+  kernels.rope({.x = x.data,
+                .stride = x.stride,
+                .cos = table.cos,
+                .sin = table.sin,
+                .table_stride = table.stride,
+                .positions = positions,
+                .rows = rows,
+                .heads = heads,
+                .head_stride = config.head_width,
+                .rotated = config.rotary_width});
+}
+
+namespace {
+
+// Texts beyond the limit of the int8 kernel take the f32 one, whichever their batch.
+bool int8_attention(const Config& config, size_t tokens) noexcept {
+  return config.attention == AttentionType::i8 && tokens <= kernels::max_attention_i8_keys;
+}
+
+// One head for a kernel of either type.
+template <class Args>
+Args attention_args(const Config& config, size_t layer, size_t head, ConstMatrix q, size_t q_count, ConstMatrix k,
+                    ConstMatrix v, size_t kv_count, Matrix out, float* scratch) noexcept {
+  const size_t width = config.head_width;
+  const size_t kv_head = head / (config.heads / config.kv_heads);
+  const size_t window = config.windowed(layer) ? config.window : kernels::unlimited;
+  return {.q = q.data + head * width,
+          .q_stride = q.stride,
+          .k = k.data + kv_head * width,
+          .k_stride = k.stride,
+          .v = v.data + kv_head * width,
+          .v_stride = v.stride,
+          .out = out.data + head * width,
+          .out_stride = out.stride,
+          .q_count = q_count,
+          .kv_count = kv_count,
+          .head_width = width,
+          .scale = 1.0f / std::sqrt(static_cast<float>(width)),
+          .scratch = scratch,
+          .window = {0, window, window}};
+}
+
+kernels::RelativeTerms relative_terms(const Config& config, const Weights& weights, size_t layer, size_t head,
+                                      const uint16_t* index) noexcept {
+  const LayerWeights& stored = weights.layers[config.stored_layer(layer)];
+  const size_t first = head * config.head_width, stride = size_t{config.heads} * config.head_width;
+  const auto of_head = [first](const float* rows) { return rows == nullptr ? nullptr : rows + first; };
+  return {.index = index,
+          .key_table = of_head(stored.relative_key),
+          .key_stride = stride,
+          .query_table = of_head(stored.relative_query),
+          .query_stride = stride,
+          .bias = weights.relative_bias == nullptr ? nullptr : weights.relative_bias + head * config.relative_rows};
+}
+
+}  // namespace
+
+size_t attention_floats(const Config& config, size_t tokens) noexcept {
+  const size_t width = config.head_width;
+  const size_t f32 = kernels::attention_scratch_floats(tokens, width, config.arch.relative != Relative::none);
+  if (config.attention == AttentionType::f32) return f32;
+  const size_t i8 = kernels::attention_i8_scratch_bytes(std::min(tokens, kernels::max_attention_i8_keys), width);
+  return int8_attention(config, tokens) ? i8 / sizeof(float) : std::max(f32, i8 / sizeof(float));
+}
+
+void attention_head(const Config& config, const Weights& weights, const KernelTable& kernels, size_t layer, size_t head,
+                    ConstMatrix q, size_t q_count, ConstMatrix k, ConstMatrix v, size_t kv_count,
+                    const uint16_t* relative_index, Matrix out, const RowScratch& scratch) noexcept {
+  if (int8_attention(config, kv_count)) {
+    kernels.attention_i8(
+        attention_args<kernels::AttentionI8>(config, layer, head, q, q_count, k, v, kv_count, out, scratch.attention));
+    return;
+  }
+  auto args =
+      attention_args<kernels::AttentionF32>(config, layer, head, q, q_count, k, v, kv_count, out, scratch.attention);
+  if (config.arch.relative == Relative::none) {
+    kernels.attention_f32(args);
+    return;
+  }
+  const kernels::RelativeTerms terms = relative_terms(config, weights, layer, head, relative_index);
+  const uint32_t kinds = config.arch.relative_terms;
+  const float parts = 1.0f + static_cast<float>((kinds & 1) + (kinds >> 1));
+  args.scale = 1.0f / std::sqrt(static_cast<float>(config.head_width) * parts);
+  args.relative = &terms;
+  kernels.attention_f32(args);
+}
+
+}  // namespace onepass

@@ -1,0 +1,65 @@
+#include "engine/runtime/position_tables.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "kernels/rope_table.h"
+
+namespace onepass {
+
+Status PositionTables::reserve(const Config& config, const Weights& weights, size_t tokens) noexcept {
+  if (config.arch.position == Position::rotary && tokens > positions_) {
+    ONEPASS_TRY(fill_rotary(config, weights, tokens));
+  }
+  if (config.arch.relative != Relative::none && index_.empty()) ONEPASS_TRY(fill_index(config, weights));
+  return {};
+}
+
+Status PositionTables::fill_index(const Config& config, const Weights& weights) noexcept {
+  const auto distances = static_cast<size_t>(dim_value(Dim::X, config, 0));
+  Array<uint16_t> index;
+  if (!index.resize_uninitialized(distances)) {
+    return make_error(Code::out_of_memory, Error::no_offset, "session", "no memory for %zu distances", distances);
+  }
+  for (size_t i = 0; i < distances; ++i) {
+    const float row = weights.relative_index[i];
+    const bool known = row >= 0 && row < static_cast<float>(config.relative_rows);
+    if (!known || row != static_cast<float>(static_cast<uint16_t>(row))) {
+      return make_error(Code::bad_value, Error::no_offset, "relative.index.w",
+                        "distance %zu has a row that the tables do not have: convert the model again", i);
+    }
+    index[i] = static_cast<uint16_t>(row);
+  }
+  index_ = std::move(index);
+  return {};
+}
+
+Status PositionTables::fill_rotary(const Config& config, const Weights& weights, size_t count) noexcept {
+  // Twice as far as before, so that texts of growing length do not fill the tables again and again.
+  const size_t positions = std::min<size_t>(std::max({count, 2 * positions_, size_t{64}}), config.max_tokens);
+  const size_t half = config.rotary_width / 2;
+  const size_t tables = config.arch.local_rotary != 0 ? 2 : 1;
+  positions_ = 0;
+  rotary_ = Array<float>();
+  if (!rotary_.resize_uninitialized(tables * 2 * positions * half)) {
+    return make_error(Code::out_of_memory, Error::no_offset, "session", "no memory for %zu rotary positions",
+                      positions);
+  }
+  for (size_t t = 0; t < tables; ++t) {
+    float* cos = rotary_.data() + t * 2 * positions * half;
+    kernels::fill_rope_table({.inv_freq = t == 0 ? weights.rotary_global : weights.rotary_local,
+                              .half = half,
+                              .first_position = 0,
+                              .positions = positions,
+                              .factor = 1,
+                              .cos = cos,
+                              .sin = cos + positions * half,
+                              .stride = half});
+  }
+  positions_ = positions;
+  half_ = half;
+  local_ = tables == 2;
+  return {};
+}
+
+}  // namespace onepass
