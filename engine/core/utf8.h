@@ -7,6 +7,11 @@
 
 namespace onepass {
 
+// text[begin, end) without the exception that substr would need.
+inline std::string_view part(std::string_view text, size_t begin, size_t end) noexcept {
+  return {text.data() + begin, end - begin};
+}
+
 struct Utf8Char {
   uint32_t code_point;  // U+FFFD for a malformed sequence
   uint32_t length;      // bytes consumed, >= 1

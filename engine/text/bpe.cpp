@@ -122,7 +122,7 @@ class Merger {
       } else {
         length = decode_valid(text.data() + pos).length;
         const auto place = static_cast<size_t>(text.data() - view_.data) + pos + length;
-        id = bpe_.index.find(pieces_, text.substr(pos, length), place + kTextPadding <= view_.readable);
+        id = bpe_.index.find(pieces_, part(text, pos, pos + length), place + kTextPadding <= view_.readable);
       }
       if (id != kNoPiece) {
         if (!flush() || !put(id, length)) return false;
@@ -275,7 +275,7 @@ class Merger {
 bool joins(std::string_view listed, std::string_view text) noexcept {
   for (size_t pos = 0; pos < listed.size();) {
     const size_t length = decode_valid(listed.data() + pos).length;
-    if (text.starts_with(listed.substr(pos, length))) return true;
+    if (text.starts_with(part(listed, pos, pos + length))) return true;
     pos += length;
   }
   return false;
@@ -289,10 +289,10 @@ bool tokenize(const TokenizerModel& model, const TextView& view, size_t begin, s
   const std::string_view text(view.data, end);
   for (size_t from = begin; from < end;) {
     size_t pos = from;
-    while (text.substr(pos).starts_with(kMark)) pos += kMark.size();
+    while (part(text, pos, end).starts_with(kMark)) pos += kMark.size();
     size_t next = std::min(text.find(kMark, pos), end);
-    while (next < end && joins(model.bpe.joining, text.substr(previous_char(text, next)))) {
-      while (text.substr(next).starts_with(kMark)) next += kMark.size();
+    while (next < end && joins(model.bpe.joining, part(text, previous_char(text, next), end))) {
+      while (part(text, next, end).starts_with(kMark)) next += kMark.size();
       next = std::min(text.find(kMark, next), end);
     }
     if (!merger.word(from, next)) return false;

@@ -5,11 +5,6 @@
 
 namespace onepass {
 
-// text[begin, end) without the exception that substr would need.
-inline std::string_view part(std::string_view text, size_t begin, size_t end) noexcept {
-  return {text.data() + begin, end - begin};
-}
-
 // Longest pattern or content of a replacement, in bytes: a text grows by no more than this factor at a step.
 constexpr size_t kMaxReplacement = 64;
 

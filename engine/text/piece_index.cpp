@@ -1,7 +1,5 @@
 #include "engine/text/piece_index.h"
 
-#include <bit>
-
 namespace onepass {
 
 Status PieceIndex::read(Cursor& cursor) noexcept {
@@ -10,7 +8,7 @@ Status PieceIndex::read(Cursor& cursor) noexcept {
   const uint32_t count = cursor.u32();
   const auto slots = cursor.bytes(uint64_t{count} * 4);
   if (!cursor.ok()) return make_error(Code::truncated, offset, kWhere, "the section ends in the index of the pieces");
-  if (!std::has_single_bit(count) || count > 4 * kMaxPieces) {
+  if (count == 0 || (count & (count - 1)) != 0 || count > 4 * kMaxPieces) {
     return make_error(Code::bad_value, offset, kWhere, "an index of %u slots; the number must be a power of two",
                       count);
   }
