@@ -83,12 +83,27 @@ void add_classify(CLI::App& app) {
   command->add_option("--max-tokens", options->max_tokens,
                       "Longest text, template tokens included (default: the model's)");
   command->add_option("--on-long", options->on_long, "What happens to a longer text")
-      ->check(CLI::IsMember({"error", "truncate"}))
+      ->check(CLI::IsMember({"error", "truncate", "chunk"}))
       ->capture_default_str();
+  command->add_option("--overlap", options->overlap,
+                      "With --on-long chunk: tokens that chunks share, at most a quarter of --max-tokens "
+                      "(default: an eighth)");
+  command->add_option("--aggregate", options->aggregate, "With --on-long chunk: how the labels' logits become one")
+      ->check(CLI::IsMember({"mean", "max"}))
+      ->capture_default_str();
+  command
+      ->add_flag("--chunk-scores", options->chunk_scores,
+                 "With --on-long chunk and --json: what every chunk says, and how much was read")
+      ->needs(json);
+  command->add_option("--policy", options->policy,
+                      "JSON rules for which texts should be read elsewhere (docs/confidence.md)");
   add_session_flags(*command, options->session);
   command->callback([options] {
     if (options->texts.empty() == options->input.empty()) {
       throw CLI::ValidationError("classify", "give texts, or a file with -i");
+    }
+    if (options->on_long != "chunk" && (options->chunk_scores || options->overlap)) {
+      throw CLI::ValidationError("classify", "--chunk-scores and --overlap need --on-long chunk");
     }
     run_classify(*options);
   });

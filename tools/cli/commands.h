@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -39,6 +40,10 @@ struct ClassifyOptions {
   uint32_t batch = 64;
   uint32_t max_tokens = 0;
   std::string on_long = "truncate";
+  std::optional<uint32_t> overlap;
+  std::string aggregate = "mean";
+  bool chunk_scores = false;
+  std::string policy;
   SessionFlags session;
 };
 void run_classify(const ClassifyOptions& options);
