@@ -182,8 +182,8 @@ TEST_P(FixtureCheckpoint, LogitsDependOnTheTextAlone) {
       const auto logits = run(one, std::span(expected_.ids).subspan(expected_.starts[b], n), starts);
       alone.insert(alone.end(), logits.begin(), logits.end());
     }
-    // 64 texts: each of the 8 eight times, in an order that mixes lengths.
-    std::vector<size_t> order(64);
+    // 24 texts: each of the 8 three times, in an order that mixes lengths.
+    std::vector<size_t> order(24);
     for (size_t i = 0; i < order.size(); ++i) order[i] = (i * 29 + i / 8) % expected_.texts.size();
     std::vector<uint32_t> ids, starts{0};
     std::vector<float> gold;
@@ -198,6 +198,8 @@ TEST_P(FixtureCheckpoint, LogitsDependOnTheTextAlone) {
       const auto isa = static_cast<Isa>(level);
       if (!kernels::isa_available(isa)) continue;
       for (const unsigned threads : {1u, 2u, 5u}) {
+        // Numbers of slots other than 5 on the best level alone: emulated, this test is the longest.
+        if (threads != 5 && isa != kernels::best_isa()) continue;
         // An executor that runs the slots in an order of its own.
         const Executor backwards{[](void*, size_t count, void (*task)(void*, size_t), void* argument) {
                                    for (size_t i = count; i-- > 0;) task(argument, i);
