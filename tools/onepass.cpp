@@ -85,6 +85,9 @@ void add_classify(CLI::App& app) {
   command->add_option("--on-long", options->on_long, "What happens to a longer text")
       ->check(CLI::IsMember({"error", "truncate"}))
       ->capture_default_str();
+  command->add_option("--aggregation", options->aggregation, "What becomes one entity, of models that label tokens")
+      ->check(CLI::IsMember({"simple", "first", "average", "max", "none"}))
+      ->capture_default_str();
   add_session_flags(*command, options->session);
   command->callback([options] {
     if (options->texts.empty() == options->input.empty()) {

@@ -71,6 +71,8 @@ std::string json_line(const Model& model, size_t index, const Outcome& outcome, 
         out += "\"regression\",\"values\":";
         append_map(out, head, scores);
         break;
+      case ONEPASS_TOKEN_LABEL:  // run_entities
+        break;
     }
     if (with_logits) {
       out += ",\"logits\":";
@@ -224,6 +226,7 @@ void run_classify(const ClassifyOptions& options) {
   const Model model = options.session.open_model(options.model);
   Session session = options.session.open_session(model);
   const double load_ms = milliseconds_since(load_start);
+  if (model.heads()[0].kind == ONEPASS_TOKEN_LABEL) return run_entities(options, model, session);
 
   TextSource source(options.texts, options.input);
   const auto classify = [&](const std::vector<std::string>& texts) {

@@ -39,9 +39,12 @@ struct ClassifyOptions {
   uint32_t batch = 64;
   uint32_t max_tokens = 0;
   std::string on_long = "truncate";
+  std::string aggregation = "simple";  // of models that label tokens
   SessionFlags session;
 };
 void run_classify(const ClassifyOptions& options);
+// The part of run_classify for models that label tokens.
+void run_entities(const ClassifyOptions& options, const Model& model, Session& session);
 
 struct TokenizeOptions {
   std::string model;
