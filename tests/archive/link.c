@@ -18,6 +18,7 @@ static const function all[] = {
     ADDRESS(onepass_classify),       ADDRESS(onepass_label_applies),
     ADDRESS(onepass_run_ids),        ADDRESS(onepass_scores),
     ADDRESS(onepass_tokenize),       ADDRESS(onepass_piece),
+    ADDRESS(onepass_label_tokens),   ADDRESS(onepass_find_entities),
 };
 
 int main(void) {
