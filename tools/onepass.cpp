@@ -97,6 +97,9 @@ void add_classify(CLI::App& app) {
       ->needs(json);
   command->add_option("--policy", options->policy,
                       "JSON rules for which texts should be read elsewhere (docs/confidence.md)");
+  command->add_option("--aggregation", options->aggregation, "What becomes one entity, of models that label tokens")
+      ->check(CLI::IsMember({"simple", "first", "average", "max", "none"}))
+      ->capture_default_str();
   add_session_flags(*command, options->session);
   command->callback([options] {
     if (options->texts.empty() == options->input.empty()) {

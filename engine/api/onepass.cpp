@@ -46,6 +46,47 @@ uint32_t first_class(const onepass_model* model, uint32_t head) noexcept {
   return static_cast<uint32_t>(first);
 }
 
+onepass_status classify_options(const onepass_classify_options* given, ClassifyOptions* to,
+                                onepass_error* error) noexcept {
+  if (!has_size(given)) return no_size("onepass_classify_options", error);
+  const auto options = read_options(given);
+  const uint32_t on_long = number(options.on_long);
+  if (on_long > ONEPASS_LONG_CHUNK) {
+    return invalid("on_long", "must be ONEPASS_LONG_TRUNCATE, ONEPASS_LONG_ERROR or ONEPASS_LONG_CHUNK", error);
+  }
+  const uint32_t aggregate = number(options.aggregate);
+  if (aggregate > ONEPASS_CHUNKS_MAX) {
+    return invalid("aggregate", "must be ONEPASS_CHUNKS_MEAN or ONEPASS_CHUNKS_MAX", error);
+  }
+  constexpr OnLong kOnLong[] = {OnLong::truncate, OnLong::error, OnLong::chunk};
+  to->on_long = kOnLong[on_long];
+  to->max_tokens = options.max_tokens;
+  if (options.overlap != 0) to->overlap = options.overlap == ONEPASS_NO_OVERLAP ? 0 : options.overlap;
+  to->aggregate = aggregate == ONEPASS_CHUNKS_MAX ? Aggregate::max : Aggregate::mean;
+  return ONEPASS_OK;
+}
+
+onepass_status take_texts(onepass_session* session, const onepass_string* texts, size_t count,
+                          onepass_error* error) noexcept {
+  if (!session->texts.resize(count) || !session->results.resize(count)) {
+    return report(make_error(Code::out_of_memory, Error::no_offset, "texts",
+                             "no memory for %zu texts; pass fewer at a time", count),
+                  error);
+  }
+  for (size_t b = 0; b < count; ++b) {
+    if (texts[b].data == nullptr && texts[b].size != 0) {
+      return report(make_error(Code::invalid_argument, Error::no_offset, "texts", "text %zu is NULL with a size", b),
+                    error);
+    }
+    session->texts[b] = texts[b].size == 0 ? std::string_view() : std::string_view(texts[b].data, texts[b].size);
+  }
+  return ONEPASS_OK;
+}
+
+onepass_result result_of(const TextResult& from) noexcept {
+  return {from.tokens, from.truncated ? 1u : 0u, from.confidence, from.chunks, from.text_tokens, from.bytes_read};
+}
+
 }  // namespace onepass::api
 
 namespace {
@@ -82,27 +123,6 @@ bool parse_isa(const char* name, onepass::kernels::Isa* isa, onepass_error* erro
                               "no such level; levels are scalar avx2 avxvnni avx512 avx512vnni amx neon dotprod i8mm"),
                    error);
   return false;
-}
-
-// The status is ONEPASS_OK where *to is filled.
-onepass_status classify_options(const onepass_classify_options* given, onepass::ClassifyOptions* to,
-                                onepass_error* error) {
-  if (!has_size(given)) return no_size("onepass_classify_options", error);
-  const auto options = read_options(given);
-  const uint32_t on_long = number(options.on_long);
-  if (on_long > ONEPASS_LONG_CHUNK) {
-    return invalid("on_long", "must be ONEPASS_LONG_TRUNCATE, ONEPASS_LONG_ERROR or ONEPASS_LONG_CHUNK", error);
-  }
-  const uint32_t aggregate = number(options.aggregate);
-  if (aggregate > ONEPASS_CHUNKS_MAX) {
-    return invalid("aggregate", "must be ONEPASS_CHUNKS_MEAN or ONEPASS_CHUNKS_MAX", error);
-  }
-  constexpr onepass::OnLong kOnLong[] = {onepass::OnLong::truncate, onepass::OnLong::error, onepass::OnLong::chunk};
-  to->on_long = kOnLong[on_long];
-  to->max_tokens = options.max_tokens;
-  if (options.overlap != 0) to->overlap = options.overlap == ONEPASS_NO_OVERLAP ? 0 : options.overlap;
-  to->aggregate = aggregate == ONEPASS_CHUNKS_MAX ? onepass::Aggregate::max : onepass::Aggregate::mean;
-  return ONEPASS_OK;
 }
 
 }  // namespace
@@ -240,27 +260,17 @@ ONEPASS_API onepass_status onepass_classify(onepass_session* session, const onep
     return null_argument(texts == nullptr ? "texts" : results == nullptr ? "results" : "scores", error);
   }
   const size_t classes = session->session.model().total_classes();
-  if (!session->texts.resize(count) || !session->results.resize(count) ||
-      (logits == nullptr && !session->logits.resize(count * classes))) {
+  if (const auto bad = take_texts(session, texts, count, error); bad != ONEPASS_OK) return bad;
+  if (logits == nullptr && !session->logits.resize(count * classes)) {
     return report(make_error(Code::out_of_memory, Error::no_offset, "texts",
                              "no memory for %zu texts; pass fewer at a time", count),
                   error);
-  }
-  for (size_t b = 0; b < count; ++b) {
-    if (texts[b].data == nullptr && texts[b].size != 0) {
-      return report(make_error(Code::invalid_argument, Error::no_offset, "texts", "text %zu is NULL with a size", b),
-                    error);
-    }
-    session->texts[b] = texts[b].size == 0 ? std::string_view() : std::string_view(texts[b].data, texts[b].size);
   }
   const auto status = session->session.classify(
       session->texts.span(), options, session->results.span(),
       logits == nullptr ? session->logits.span() : std::span(logits, count * classes), {scores, count * classes});
   if (!status.ok()) return report(status.error(), error);
-  for (size_t b = 0; b < count; ++b) {
-    const auto& r = session->results[b];
-    results[b] = {r.tokens, r.truncated ? 1u : 0u, r.confidence, r.chunks, r.text_tokens, r.bytes_read};
-  }
+  for (size_t b = 0; b < count; ++b) results[b] = result_of(session->results[b]);
   return ONEPASS_OK;
 }
 
@@ -302,7 +312,7 @@ ONEPASS_API onepass_status onepass_classify_chunks(onepass_session* session, one
   const auto status =
       session->session.classify({&one, 1}, options, {&r, 1}, session->logits.span(), {scores, classes}, observer);
   if (!status.ok()) return report(status.error(), error);
-  *result = {r.tokens, r.truncated ? 1u : 0u, r.confidence, r.chunks, r.text_tokens, r.bytes_read};
+  *result = result_of(r);
   *count = seen.count;
   if (seen.count <= capacity) return ONEPASS_OK;
   return report(make_error(Code::buffer_too_small, Error::no_offset, "chunks", "the text has %zu chunks", seen.count),
@@ -321,6 +331,9 @@ ONEPASS_API onepass_status onepass_run_ids(onepass_session* session, const uint3
   if (count == 0) return ONEPASS_OK;
   if (ids == nullptr || starts == nullptr || logits == nullptr) {
     return null_argument(ids == nullptr ? "ids" : starts == nullptr ? "starts" : "logits", error);
+  }
+  if (session->session.model().labels_tokens()) {
+    return invalid("heads", "the model labels tokens: call onepass_label_tokens or onepass_find_entities", error);
   }
   const auto status = session->session.run_ids({ids, starts[count]}, {starts, count + 1},
                                                {logits, count * session->session.model().total_classes()});

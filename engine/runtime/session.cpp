@@ -71,9 +71,10 @@ Status Session::run_ids(std::span<const uint32_t> ids, std::span<const uint32_t>
           b);
     }
   }
-  if (logits.size() < (starts.size() - 1) * model_->total_classes()) {
+  const size_t floats = config.logit_rows(ids.size(), starts.size() - 1) * model_->total_classes();
+  if (logits.size() < floats) {
     return make_error(Code::buffer_too_small, Error::no_offset, "logits", "%zu texts need %zu floats",
-                      starts.size() - 1, (starts.size() - 1) * model_->total_classes());
+                      starts.size() - 1, floats);
   }
   return run_pass({ids, starts}, logits, observer);
 }
@@ -97,9 +98,9 @@ Status Session::run_pass(const Batch& batch, std::span<float> logits, const Stag
 Status run_self_tests(const Model& model, kernels::Isa isa) noexcept {
   ONEPASS_TRY_ASSIGN(session, Session::create(model, {.isa = isa, .executor = {}}));
   Array<float> logits;
-  if (!logits.resize(model.total_classes())) return no_session_memory("self_test", model.total_classes() * 4);
   size_t line = 0;
   for (const SelfTestView& test : model.file().self_tests()) {
+    if (!logits.resize(test.logits.size())) return no_session_memory("self_test", test.logits.size() * sizeof(float));
     const uint32_t starts[] = {0, static_cast<uint32_t>(test.ids.size())};
     ONEPASS_TRY(session.run_ids(test.ids, starts, logits.span()));
     if (std::memcmp(logits.data(), test.logits.data(), logits.size() * sizeof(float)) != 0) {

@@ -20,7 +20,8 @@ static const function all[] = {
     ADDRESS(onepass_tokenize),        ADDRESS(onepass_piece),
     ADDRESS(onepass_decide),          ADDRESS(onepass_compare),
     ADDRESS(onepass_classify_chunks), ADDRESS(onepass_route_name),
-    ADDRESS(onepass_reason_name),
+    ADDRESS(onepass_reason_name),     ADDRESS(onepass_label_tokens),
+    ADDRESS(onepass_find_entities),
 };
 
 int main(void) {

@@ -74,6 +74,8 @@ void append_heads(std::string& out, const Model& model, const std::vector<float>
         out += "\"regression\",\"values\":";
         append_map(out, head, scores);
         break;
+      case ONEPASS_TOKEN_LABEL:  // run_entities
+        break;
     }
     if (!logits.empty()) {
       out += ",\"logits\":";
@@ -283,6 +285,7 @@ void run_classify(const ClassifyOptions& options) {
   if (!options.policy.empty()) policy.emplace(options.policy, model);
   Session session = options.session.open_session(model);
   const double load_ms = milliseconds_since(load_start);
+  if (model.heads()[0].kind == ONEPASS_TOKEN_LABEL) return run_entities(options, model, session);
 
   TextSource source(options.texts, options.input);
   const auto classify = [&](const std::vector<std::string>& texts) {

@@ -44,9 +44,12 @@ struct ClassifyOptions {
   std::string aggregate = "mean";
   bool chunk_scores = false;
   std::string policy;
+  std::string aggregation = "simple";  // of models that label tokens
   SessionFlags session;
 };
 void run_classify(const ClassifyOptions& options);
+// The part of run_classify for models that label tokens.
+void run_entities(const ClassifyOptions& options, const Model& model, Session& session);
 
 struct TokenizeOptions {
   std::string model;
