@@ -81,9 +81,11 @@ Status read_pooling(const JsonNode& root, OnepassJson& out) {
     out.pooling = Pool::first_token;
   } else if (pooling == "mean") {
     out.pooling = Pool::mean;
+  } else if (pooling == "last") {
+    out.pooling = Pool::last;
   } else {
     return make_error(Code::unknown_value, Error::no_offset, root.path_of("pooling"),
-                      "\"%.40s\" is none of first_token, mean", pooling.c_str());
+                      "\"%.40s\" is none of first_token, mean, last", pooling.c_str());
   }
   ONEPASS_TRY_ASSIGN(pooler, root.member("pooler"));
   if (pooler.value().is_null()) return {};
