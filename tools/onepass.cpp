@@ -41,6 +41,9 @@ void add_convert(CLI::App& app) {
   command
       ->add_option("--attention", options->attention, "Numbers of attention (default: i8 with int8 and int4 weights)")
       ->check(CLI::IsMember({"f32", "i8"}));
+  command
+      ->add_option("--pool", options->pool, "Token that a decoder's head reads (default: the last that is no padding)")
+      ->check(CLI::IsMember({"last", "last_not_pad", "first_pad_minus_1"}));
   command->add_option("--kind", options->kinds, "NAME=single_label|multi_label|regression: what a head's numbers mean");
   command->add_option("--labels", options->labels_file, "Names of the labels, one a line in class order");
   command->add_option("--thresholds", options->thresholds_file,

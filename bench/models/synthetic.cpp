@@ -1,10 +1,12 @@
 #include "bench/models/synthetic.h"
 
 #include <cmath>
+#include <cstring>
 
 #include "engine/text/tokenizer_spec.h"
 #include "kernels/pack/pack.h"
 #include "models/families.h"
+#include "models/rotary.h"
 
 namespace onepass::bench {
 
@@ -17,12 +19,18 @@ struct ShapeRow {
   const models::Family* family;
   uint32_t layers, width, heads, kv_heads, head_width, ffn_width, vocab, positions;
   double norm_eps;
+  double rotary_theta = 0;
+  Act act = Act::gelu_erf;
+  uint32_t biased = 0;  // parts with a bias, where the family leaves that to config.json
 };
 
 std::span<const ShapeRow> shapes() {
   static const ShapeRow rows[] = {
       {"minilm-l6", &models::bert, 6, 384, 12, 12, 32, 1536, 30522, 512, 1e-12},
       {"bert-base", &models::bert, 12, 768, 12, 12, 64, 3072, 30522, 512, 1e-12},
+      {"qwen2.5-0.5b", &models::qwen2, 24, 896, 14, 2, 64, 4864, 151936, 32768, 1e-6, 1e6, Act::silu,
+       static_cast<uint32_t>(Part::qkv)},
+      {"llama-3.2-1b", &models::llama, 16, 2048, 32, 8, 64, 8192, 128256, 131072, 1e-5, 500000, Act::silu},
   };
   return rows;
 }
@@ -85,14 +93,22 @@ Result<ModelContent> synthetic_model(const std::string& shape, const std::string
   Config& c = content.config;
   const models::SourceClass& source = row->family->classes[0];
   c.arch = row->family->arch;
-  c.arch.pool = source.pool;
+  c.arch.pool = c.causal() ? Pool::last : source.pool;
   c.arch.pooler = source.pooler;
   c.arch.pooler_act = source.pooler_act;
   c.layers = row->layers, c.width = row->width, c.heads = row->heads, c.kv_heads = row->kv_heads;
   c.head_width = row->head_width, c.ffn_width = row->ffn_width, c.vocab = row->vocab;
-  c.positions = c.max_tokens = row->positions;
+  c.max_tokens = row->positions;
+  if (slot_present(Slot::embed_position, c, 0)) c.positions = row->positions;
   c.norm_eps = row->norm_eps;
-  c.attention = weights.starts_with("int") ? AttentionType::i8 : AttentionType::f32;  // as the converter chooses
+  c.arch.act = row->act;
+  if (c.arch.position == Position::rotary) c.rotary_width = row->head_width;
+  if (row->biased != 0) {
+    c.arch.biases = 1;
+    c.arch.unbiased = all_parts & ~row->biased;
+  }
+  // As the converter chooses.
+  c.attention = weights.starts_with("int") && !c.causal() ? AttentionType::i8 : AttentionType::f32;
   content.heads.push_back({"labels", HeadKind::single_label, {}, {}, 1, 0, 0});
   for (int i = 0; i < 28; ++i) content.heads[0].labels.push_back("label " + std::to_string(i));
   TokenizerSpec tokenizer;  // never asked for a text: passes are timed over ids
@@ -111,6 +127,15 @@ Result<ModelContent> synthetic_model(const std::string& shape, const std::string
                           : need.spec->scope == Scope::head ? types->head
                                                             : types->matrix;
     const float scale = need.spec->role == Role::matrix ? 1 / std::sqrt(static_cast<float>(need.k)) : 1.0f;
+    if (need.spec->slot == Slot::rotary_global) {
+      content.tensors.push_back({need.name, layout, need.n, need.k, {}, [row](std::span<uint8_t> out) -> Status {
+                                   const auto frequencies =
+                                       models::rotary_frequencies(row->rotary_theta, row->head_width);
+                                   std::memcpy(out.data(), frequencies.data(), out.size());
+                                   return {};
+                                 }});
+      return {};
+    }
     content.tensors.push_back({need.name,
                                layout,
                                need.n,

@@ -12,7 +12,7 @@
 namespace onepass::cli {
 
 struct ConvertOptions {
-  std::string source, output, weights = "int8", embeddings, attention, tokenizer;
+  std::string source, output, weights = "int8", embeddings, attention, pool, tokenizer;
   uint32_t group = 32;
   std::vector<std::string> kinds;
   std::string labels_file, thresholds_file, range;
