@@ -11,7 +11,7 @@
 namespace onepass::cli {
 
 struct ConvertOptions {
-  std::string source, output, weights = "int8", embeddings, attention, tokenizer;
+  std::string source, output, weights, embeddings, attention, tokenizer, head_from;
   uint32_t group = 32;
   std::vector<std::string> kinds;
   std::string labels_file, thresholds_file, range;
