@@ -24,20 +24,21 @@ void add_session_flags(CLI::App& app, SessionFlags& flags) {
 
 void add_convert(CLI::App& app) {
   auto options = std::make_shared<ConvertOptions>();
-  CLI::App* command = app.add_subcommand("convert", "A Hugging Face folder to a .onepass file");
+  CLI::App* command = app.add_subcommand("convert", "A Hugging Face folder or a GGUF file to a .onepass file");
   command
       ->add_option("source", options->source,
-                   "A folder with config.json, model.safetensors (or shards) and a tokenizer")
+                   "A folder with config.json, model.safetensors (or shards) and a tokenizer; or a .gguf file")
       ->required();
   command->add_option("-o,--output", options->output, "The file to write")->required();
-  command->add_option("--weights", options->weights, "Type of the products' weights")
-      ->check(CLI::IsMember({"f32", "f16", "int8", "int4"}))
-      ->capture_default_str();
+  command
+      ->add_option("--weights", options->weights,
+                   "Type of the products' weights (default: int8; of a .gguf file: source, as it has them)")
+      ->check(CLI::IsMember({"f32", "f16", "int8", "int4", "source"}));
   command->add_option("--group", options->group, "Inputs that share a scale in int4 products")
       ->check(CLI::IsMember({32, 64}))
       ->capture_default_str();
   command->add_option("--embeddings", options->embeddings, "Type of the embedding tables (default: as the weights)")
-      ->check(CLI::IsMember({"f32", "f16", "int8", "int4"}));
+      ->check(CLI::IsMember({"f32", "f16", "int8", "int4", "source"}));
   command
       ->add_option("--attention", options->attention, "Numbers of attention (default: i8 with int8 and int4 weights)")
       ->check(CLI::IsMember({"f32", "i8"}));
@@ -50,6 +51,7 @@ void add_convert(CLI::App& app) {
                       "Thresholds of a multi_label head, one a line in class order");
   command->add_option("--pad-range", options->range, "LO,HI: range of the regression heads");
   command->add_option("--tokenizer", options->tokenizer, "Another folder for the tokenizer");
+  command->add_option("--head-from", options->head_from, "A Hugging Face folder with the head that a .gguf file lacks");
   command->add_option("--name", options->name, "Model id to store");
   command->add_option("--model-version", options->version, "Model version to store");
   CLI::Option* verify = command->add_option("--verify", options->verify_texts,

@@ -12,7 +12,7 @@
 namespace onepass::cli {
 
 struct ConvertOptions {
-  std::string source, output, weights = "int8", embeddings, attention, pool, tokenizer;
+  std::string source, output, weights, embeddings, attention, pool, tokenizer, head_from;
   uint32_t group = 32;
   std::vector<std::string> kinds;
   std::string labels_file, thresholds_file, range;

@@ -22,7 +22,8 @@ namespace {
 const std::map<std::string, convert::WeightType> kWeightTypes = {{"f32", convert::WeightType::f32},
                                                                  {"f16", convert::WeightType::f16},
                                                                  {"int8", convert::WeightType::int8},
-                                                                 {"int4", convert::WeightType::int4}};
+                                                                 {"int4", convert::WeightType::int4},
+                                                                 {"source", convert::WeightType::source}};
 const std::map<std::string, HeadKind> kHeadKinds = {{"single_label", HeadKind::single_label},
                                                     {"multi_label", HeadKind::multi_label},
                                                     {"regression", HeadKind::regression}};
@@ -64,7 +65,9 @@ convert::Options conversion_options(const ConvertOptions& o) {
   convert::Options out;
   out.source = o.source;
   out.tokenizer = o.tokenizer;
-  out.weights = kWeightTypes.at(o.weights);
+  out.head_from = o.head_from;
+  const bool is_gguf = out.source.extension() == ".gguf";
+  out.weights = kWeightTypes.at(!o.weights.empty() ? o.weights : is_gguf ? "source" : "int8");
   out.group = o.group;
   out.model_id = o.name;
   out.model_version = o.version;
@@ -101,8 +104,9 @@ void print_report(const ModelContent& content, const std::vector<std::string>& n
     const double bytes = static_cast<double>(kernels::packed_bytes(t.layout, t.n, t.k));
     bits += 8 * bytes;
     parameters += static_cast<double>(t.n) * static_cast<double>(t.k);
-    std::printf("  %-26s %-10s [%llu,%llu]\n", t.name.c_str(), kernels::layout_name(t.layout),
-                static_cast<unsigned long long>(t.n), static_cast<unsigned long long>(t.k));
+    std::printf("  %-26s %-10s [%llu,%llu]%s%s\n", t.name.c_str(), kernels::layout_name(t.layout),
+                static_cast<unsigned long long>(t.n), static_cast<unsigned long long>(t.k),
+                t.origin.empty() ? "" : " from ", t.origin.c_str());
   }
   for (const std::string& note : notes) std::printf("note: %s\n", note.c_str());
   std::printf("%s\n%.0f parameters, %.3f bits per weight as stored\n", content.metadata.quantisation.c_str(),
