@@ -494,6 +494,41 @@ def reference_of(config):
     return tokenizer
 
 
+def protobuf(data):
+    """(field, value) of a message of protocol buffers; fixed fields as bytes."""
+
+    def varint(at):
+        value = shift = 0
+        while True:
+            byte = data[at]
+            value, shift, at = value | (byte & 0x7F) << shift, shift + 7, at + 1
+            if byte < 0x80:
+                return value, at
+
+    at = 0
+    while at < len(data):
+        tag, at = varint(at)
+        if tag & 7 == 0:
+            value, at = varint(at)
+        else:
+            size, at = varint(at) if tag & 7 == 2 else ({1: 8, 5: 4}[tag & 7], at)
+            value, at = data[at : at + size], at + size
+        yield tag >> 3, value
+
+
+def take_scores(tokenizer, config, folder):
+    """Gives the reference the exact scores of the folder's SentencePiece model: those of a tokenizer.json are rounded."""
+    for name in ("spm.model", "spiece.model", "tokenizer.model"):
+        path = os.path.join(folder, name)
+        if config["model"].get("type") != "Unigram" or not os.path.exists(path):
+            continue
+        with open(path, "rb") as file:
+            pieces = [dict(protobuf(value)) for field, value in protobuf(file.read()) if field == 1]
+        scores = {piece[1].decode(): struct.unpack("<f", piece[2])[0] for piece in pieces}
+        vocab = [(piece, scores.get(piece, score)) for piece, score in config["model"]["vocab"]]
+        tokenizer.model = tokenizers.models.Unigram(vocab, config["model"]["unk_id"], config["model"].get("byte_fallback", False))
+
+
 def compare(arguments):
     path = json_of(arguments.tokenizer)
     config = load(path)
@@ -505,6 +540,8 @@ def compare(arguments):
     if arguments.pattern:
         source = config = words_only(arguments.pattern)
     tokenizer = reference_of(config)
+    if arguments.section:
+        take_scores(tokenizer, config, arguments.section)
     section = section_of(source, arguments.tools)
     arguments.tool = os.path.join(arguments.tools, "tokenize_lines")
     generator = Generator(random.Random(arguments.seed), words, added)
