@@ -635,9 +635,9 @@ Result<ModelContent> convert_folder(const Options& options, std::vector<std::str
          .n = need.n,
          .k = need.k,
          .payload = {},
-         .origin = std::move(origin),
          .fill = [recipe = Recipe{checkpoint, source.family, source.model, need.spec->slot, std::move(parts)}, layout,
-                  n = need.n, k = need.k](std::span<uint8_t> out) { return fill_tensor(recipe, layout, n, k, out); }});
+                  n = need.n, k = need.k](std::span<uint8_t> out) { return fill_tensor(recipe, layout, n, k, out); },
+         .origin = std::move(origin)});
     return {};
   }));
   ONEPASS_TRY(tensors.check_leftover(notes));
