@@ -36,8 +36,8 @@ void refine_modernbert(models::SourceModel& model) {
   c.arch.act = Act::gelu_erf;
   c.arch.pooler_norm = 1;
   c.arch.local_rotary = 1;
-  model.rotary_theta = 160000;
-  model.rotary_theta_local = 10000;
+  model.rotary_global = models::rotary_frequencies(160000, c.rotary_width);
+  model.rotary_local = models::rotary_frequencies(10000, c.rotary_width);
   c.window = 64;
   c.global_every = 3;
 }
@@ -46,13 +46,13 @@ void refine_qwen2(models::SourceModel& model) {
   model.config.arch.act = Act::silu;
   model.config.arch.biases = 1;
   model.config.arch.unbiased = all_parts & ~static_cast<uint32_t>(Part::qkv);
-  model.rotary_theta = 1e6;
+  model.rotary_global = models::rotary_frequencies(1e6, model.config.rotary_width);
 }
 
 // Frequencies are scaled once, at conversion: they cost nothing here.
 void refine_llama(models::SourceModel& model) {
   model.config.arch.act = Act::silu;
-  model.rotary_theta = 500000;
+  model.rotary_global = models::rotary_frequencies(500000, model.config.rotary_width);
 }
 
 std::span<const ShapeRow> shapes() {
@@ -180,10 +180,8 @@ Result<ModelContent> synthetic_model(const std::string& shape, const std::string
            Random random(seed);
            std::vector<float> values(n * k);
            for (float& v : values) v = scale * random.next();
-           if (slot == Slot::rotary_global)
-             values = models::rotary_frequencies(model.rotary_theta, model.config.rotary_width);
-           if (slot == Slot::rotary_local)
-             values = models::rotary_frequencies(model.rotary_theta_local, model.config.rotary_width);
+           if (slot == Slot::rotary_global) values = model.rotary_global;
+           if (slot == Slot::rotary_local) values = model.rotary_local;
            if (slot == Slot::relative_index) fill_relative(*family, model, values);
            if (!kernels::pack(layout, values.data(), n, k, out.data()).ok()) {
              return make_error(Code::bad_value, Error::no_offset, name, "random weights did not pack");
