@@ -481,7 +481,7 @@ TEST(OnepassMalformed, TokenLabels) {
       {"single_label", Code::bad_value, "entities", [](RawModel& m) { m.heads[0].kind = 1; },
        Place{SectionId::heads, 16}},
       {"pool 1", Code::bad_value, "entities", [](RawModel& m) { m.field(11).bits = 1; }, Place{SectionId::heads, 16}},
-      {"pool 5", Code::bad_value, "pool", [](RawModel& m) { m.field(11).bits = 5; }},
+      {"pool 7", Code::bad_value, "pool", [](RawModel& m) { m.field(11).bits = 7; }},
       {"one label", Code::bad_value, "entities", [](RawModel& m) { m.heads[0].labels = {"O"}; }},
       {"sigmoid", Code::bad_value, "entities", [](RawModel& m) { m.heads[0].activation = 2; }},
       {"identity", Code::bad_value, "entities", [](RawModel& m) { m.heads[0].activation = 1; }},
