@@ -33,9 +33,27 @@ struct Group {
   double error = 0;  // squared
 };
 
-float nibble_of(float w, float inverse, int zero) {
-  const float nibble = (w * inverse + round_magic) - round_magic + static_cast<float>(zero);
-  return std::fmin(std::fmax(nibble, 0.0f), 15.0f);
+float nibble_of(float w, float inverse, float zero) {
+  const float nibble = (w * inverse + round_magic) - round_magic + zero;
+  return nibble < 0.0f ? 0.0f : nibble > 15.0f ? 15.0f : nibble;
+}
+
+// The squared error of a group: 16 sums side by side, as registers hold them.
+float error_of(const float* w, size_t count, float size, float zero) {
+  const float inverse = 1.0f / size;
+  float sums[16] = {};
+  size_t i = 0;
+  const auto add = [&](size_t at, float& sum) {
+    const float off = (nibble_of(w[at], inverse, zero) - zero) * size - w[at];
+    sum += off * off;
+  };
+  for (; i + 16 <= count; i += 16) {
+    for (size_t j = 0; j < 16; ++j) add(i + j, sums[j]);
+  }
+  for (; i < count; ++i) add(i, sums[i % 16]);
+  float sum = 0.0f;
+  for (const float part : sums) sum += part;
+  return sum;
 }
 
 // The best step and zero of a group, near those that its range asks for: a smaller step clips the largest weights and
@@ -57,11 +75,7 @@ Group fit_group(const float* w, size_t count, float scale) {
         static_cast<int>(std::fmin(-low * inverse, 15.0f) + (15.0f - std::fmin(high * inverse, 15.0f))) / 2;
     for (int zero = middle - 1; zero <= middle + 2; ++zero) {
       if (zero < least_zero || zero > least_zero + 7) continue;
-      float error = 0.0f;
-      for (size_t i = 0; i < count; ++i) {
-        const float off = (nibble_of(w[i], inverse, zero) - static_cast<float>(zero)) * size - w[i];
-        error += off * off;
-      }
+      const float error = error_of(w, count, size, static_cast<float>(zero));
       if (static_cast<double>(error) < best.error) best = {step, zero, static_cast<double>(error)};
     }
   }
@@ -112,7 +126,8 @@ void quantize_i4z(Layout layout, const float* w, size_t n, size_t k, void* out) 
     for (size_t i = 0; i < k; ++i) {
       const Group& group = groups[i / at.group];
       const float inverse = group.step == 0 ? 0.0f : 1.0f / (static_cast<float>(group.step) * scale);
-      const int nibble = group.step == 0 ? 0 : static_cast<int>(nibble_of(row[i], inverse, group.zero));
+      const int nibble =
+          group.step == 0 ? 0 : static_cast<int>(nibble_of(row[i], inverse, static_cast<float>(group.zero)));
       uint8_t& byte = bytes[at.nibble(channel, i)];
       byte = static_cast<uint8_t>(byte | static_cast<unsigned>(nibble) << at.shift(i));
       const double code = (nibble - group.zero) * group.step;
