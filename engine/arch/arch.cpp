@@ -140,7 +140,7 @@ bool layout_fits(Role role, Layout layout) noexcept {
     case Role::matrix:
       return layout == Layout::f32_n16 || layout == Layout::f16_n16 || layout == Layout::bf16_n16 ||
              layout == Layout::i8_n32k4 || layout == Layout::i4g32_n32k4 || layout == Layout::i4g64_n32k4 ||
-             layout == Layout::i4mg32_n32k4 || layout == Layout::i4mg64_n32k4;
+             layout == Layout::i4mg32_n32k4 || layout == Layout::i4mg64_n32k4 || kernels::has_steps(layout);
   }
   return false;
 }

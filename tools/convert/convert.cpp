@@ -41,7 +41,7 @@ requires(sizeof...(Args) > 0) Error fail(Code code, const std::string& where, co
 Layout matrix_layout(WeightType type, uint32_t group) {
   switch (type) {
     case WeightType::int4:
-      return group == 64 ? Layout::i4g64_n32k4 : Layout::i4g32_n32k4;
+      return group == 64 ? Layout::i4zg64_n32k4 : Layout::i4zg32_n32k4;
     case WeightType::f32:
       return Layout::f32_n16;
     case WeightType::f16:
@@ -524,7 +524,7 @@ std::string quantisation_record(const Options& options, const Config& config, co
   const std::string tables = type_name(options.embeddings.value_or(options.weights));
   std::string record = "products " + weights;
   if (options.weights == WeightType::int4)
-    record += " (symmetric, one scale per group of " + std::to_string(options.group) +
+    record += " (one scale per output channel, one whole step and zero per group of " + std::to_string(options.group) +
               " inputs, least squared error, activations one scale per token)";
   if (options.weights == WeightType::int8)
     record += " (symmetric, one scale per output channel, activations one scale per token)";
