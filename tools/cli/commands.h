@@ -13,7 +13,8 @@ namespace onepass::cli {
 struct ConvertOptions {
   std::string source, output, weights = "int8", embeddings, attention, pool, tokenizer;
   uint32_t group = 32;
-  std::vector<std::string> kinds;
+  std::vector<std::string> kinds, label_words;
+  std::string prompt, content_free;
   std::string labels_file, thresholds_file, range;
   std::string verify_texts;
   std::string name, version;
