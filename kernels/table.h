@@ -39,6 +39,7 @@ struct KernelTable {
   SoftmaxRowsFn softmax_rows = nullptr;
   RopeFn rope = nullptr;
   QuantizeRowsFn quantize_rows = nullptr;
+  NormQuantizeFn norm_quantize = nullptr;
   EmbedRowsFn embed_rows = nullptr;
 };
 

@@ -351,6 +351,31 @@ Problem quantize_rows(Shape s) {
   return p;
 }
 
+// As between the products of a post-norm layer: in place of the residual, whose values stay those of a norm.
+template <bool rms>
+Problem norm_quantize(Shape s) {
+  Problem p;
+  const size_t stride = round_up(s.n, 64);
+  auto o = std::make_shared<Operands>();
+  o->a = numbers(s.m * s.n), o->b = numbers(s.m * s.n), o->c = numbers(s.n), o->d = aligned<float>(s.m);
+  o->codes = aligned<int8_t>(s.m * stride);
+  p.bytes = 13 * count(s.m * s.n);
+  p.call = [=](const kernels::KernelTable& table, const uint8_t*, size_t part, size_t parts) {
+    const Range r = split_range(s.m, part, parts);
+    if (r.empty()) return;
+    const size_t at = r.begin * s.n;
+    kernels::NormQuantize args{};
+    args.x = o->a.data() + at, args.residual = o->b.data() + at, args.y = o->b.data() + at;
+    args.weight = o->c.data(), args.bias = rms ? nullptr : o->c.data();
+    args.codes = o->codes.data() + r.begin * stride, args.codes_stride = stride, args.scale = o->d.data() + r.begin;
+    args.rows = r.end - r.begin, args.width = s.n;
+    args.x_stride = args.residual_stride = args.y_stride = s.n;
+    args.eps = 1e-12f, args.rms = rms;
+    table.norm_quantize(args);
+  };
+  return p;
+}
+
 // Rows that lie far apart in a table of the size of a vocabulary.
 Problem embed_rows(Shape s) {
   constexpr size_t kVocabulary = 30522;
@@ -402,6 +427,8 @@ const std::vector<Operation>& list() {
       {"softcap", "softcap", Arithmetic::none, false, rows, softcap},
       {"softmax_rows", "softmax_rows", Arithmetic::none, false, {{128, 128, 1}}, softmax_rows},
       {"rope", "rope", Arithmetic::none, false, {{16, 14, 64}, {128, 14, 64}}, rope},
+      {"norm_quantize", "norm_quantize", Arithmetic::none, false, rows, norm_quantize<false>},
+      {"rms_norm_quantize", "norm_quantize", Arithmetic::none, false, rows, norm_quantize<true>},
       {"quantize_rows",
        "quantize_rows",
        Arithmetic::none,

@@ -49,7 +49,10 @@ void embed_rows(const Config& config, const Weights& weights, const kernels::Ker
   if (config.arch.embed_norm != 0) {
     norm_rows(config, weights.embed_norm, kernels, sum, {nullptr, 0}, rows, width, sum);
   }
-  if (config.embed_width != 0) linear_rows(kernels, weights.embed_project, sum, rows, out, scratch);
+  if (config.embed_width != 0) {
+    Crew alone;
+    linear_rows(kernels, weights.embed_project, sum, rows, out, scratch, alone);
+  }
 }
 
 }  // namespace onepass

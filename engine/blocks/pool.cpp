@@ -38,28 +38,32 @@ void mean_of_rows(ConstMatrix x, size_t rows, size_t width, float* out) noexcept
 }
 
 ConstMatrix pooler_rows(const Config& config, const Weights& weights, const KernelTable& kernels, size_t rows,
-                        ConstMatrix pooled, const RowScratch& scratch) noexcept {
+                        ConstMatrix pooled, const RowScratch& scratch, Crew& crew) noexcept {
   if (config.arch.pooler == 0) return pooled;
   const Matrix out{scratch.narrow, config.width};
-  linear_rows(kernels, weights.pooler, pooled, rows, out, scratch);
+  linear_rows(kernels, weights.pooler, pooled, rows, out, scratch, crew);
+  const Range own = crew.share(rows);
+  if (own.empty()) return out;
+  const Matrix own_rows{out.row(own.begin), out.stride};
+  const size_t count = own.end - own.begin;
   kernels.activate(
-      {.x = out.data, .rows = rows, .width = config.width, .stride = out.stride, .act = config.arch.pooler_act});
+      {.x = own_rows.data, .rows = count, .width = config.width, .stride = out.stride, .act = config.arch.pooler_act});
   if (config.arch.pooler_norm != 0) {
-    norm_rows(config, weights.pooler_norm, kernels, out, {nullptr, 0}, rows, config.width, out);
+    norm_rows(config, weights.pooler_norm, kernels, own_rows, {nullptr, 0}, count, config.width, own_rows);
   }
   return out;
 }
 
 void head_rows(const Config& config, const Weights& weights, const KernelTable& kernels, size_t rows,
-               ConstMatrix pooled, Matrix logits, const RowScratch& scratch) noexcept {
+               ConstMatrix pooled, Matrix logits, const RowScratch& scratch, Crew& crew) noexcept {
   Matrix out = logits;
   for (const Linear& head : weights.heads) {
     if (config.words != 0) {
-      word_rows(config, head, kernels, rows, pooled, out, scratch);
+      word_rows(config, head, kernels, rows, pooled, out, scratch, crew);
       out.data += head.n / config.words;
       continue;
     }
-    linear_rows(kernels, head, pooled, rows, out, scratch);
+    linear_rows(kernels, head, pooled, rows, out, scratch, crew);
     out.data += head.n;
   }
 }

@@ -27,20 +27,21 @@ float log_f32(float x) noexcept {
 }  // namespace
 
 void word_rows(const Config& config, const Linear& head, const kernels::KernelTable& kernels, size_t rows,
-               ConstMatrix pooled, Matrix logits, const RowScratch& scratch) noexcept {
+               ConstMatrix pooled, Matrix logits, const RowScratch& scratch, Crew& crew) noexcept {
   const Matrix all{scratch.wide, head.n};
   Linear plain = head;
   plain.bias = nullptr;
-  linear_rows(kernels, plain, pooled, rows, all, scratch);
-  if (config.logit_softcap != 0) {
-    kernels.softcap({.x = all.data,
-                     .rows = rows,
+  linear_rows(kernels, plain, pooled, rows, all, scratch, crew);
+  const Range own = crew.share(rows);
+  if (config.logit_softcap != 0 && !own.empty()) {
+    kernels.softcap({.x = all.row(own.begin),
+                     .rows = own.end - own.begin,
                      .width = head.n,
                      .stride = all.stride,
                      .cap = static_cast<float>(config.logit_softcap)});
   }
   const size_t words = config.words;
-  for (size_t r = 0; r < rows; ++r) {
+  for (size_t r = own.begin; r < own.end; ++r) {
     for (size_t c = 0; c < head.n / words; ++c) {
       const float* row = all.row(r) + c * words;
       const float* bias = head.bias + c * words;

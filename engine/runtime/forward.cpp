@@ -29,6 +29,7 @@ struct Buffers {
   float* attn;                 // [T,HE]
   float* pooled_x;             // [B,D]
   float* pooled_q;             // [B,pooled_q_stride]
+  uint32_t* flags;             // [threads][Crew::flag_stride]
   uint8_t* slots;              // RowScratch of every thread
   size_t slot_bytes;
 
@@ -53,6 +54,7 @@ RowScratch take_scratch(Arena& arena, const Config& c, const Shape& shape) noexc
   s.codes = arena.take<int8_t>(chunk_rows * codes_stride(widest));
   s.scales = arena.take<float>(chunk_rows);
   s.peaks = arena.take<int32_t>(chunk_rows * 16);
+  s.all_peaks = arena.take<int32_t>(shape.threads > 1 ? chunk_rows * 16 : 0);
   s.ids = arena.take<uint32_t>(chunk_rows);
   s.attention = arena.take<float>(attention_floats(c, shape.longest));
   return s;
@@ -73,6 +75,7 @@ Buffers take_buffers(Arena& arena, const Config& c, const Shape& shape) noexcept
   b.attn = arena.take<float>(shape.tokens * query_width(c));
   b.pooled_x = arena.take<float>(shape.texts * c.width);
   b.pooled_q = arena.take<float>(shape.texts * pooled_q_stride(c));
+  b.flags = arena.take<uint32_t>(shape.threads > 1 ? shape.threads * Crew::flag_stride : 0);
   Arena one(nullptr);
   take_scratch(one, c, shape);
   b.slot_bytes = one.used();
@@ -103,59 +106,88 @@ class Pass {
 
   void run() noexcept {
     fill_positions();
-    rows_in_chunks(batch_.tokens(), [&](size_t begin, size_t rows, const RowScratch& scratch) {
-      embed_rows(config_, weights_, kernels_, batch_.ids.data() + begin, buffers_.positions + begin, rows,
-                 {x_.row(begin), x_.stride}, scratch);
-      project(0, begin, rows, scratch);
-    });
-    observe("embed", x_, batch_.tokens());
-    for (size_t l = 0; l < config_.layers; ++l) {
-      attend(l);
-      if (pools_one(l)) {
-        rows_in_chunks(batch_.texts(), [&](size_t begin, size_t rows, const RowScratch& scratch) {
-          for (size_t b = begin; b < begin + rows; ++b) {
-            std::memcpy(pooled_x_.row(b), x_.row(buffers_.pooled_rows[b]), config_.width * sizeof(float));
-          }
-          layer_tail_rows(config_, layer(l), kernels_, {attn_.row(begin), attn_.stride}, rows,
-                          {pooled_x_.row(begin), pooled_x_.stride}, scratch);
-          if (config_.arch.final_norm == 0) finish(pooled_rows(begin), begin, rows, scratch);
-        });
-        observe_layer(l, pooled_x_, batch_.texts());
-        if (config_.arch.final_norm == 0) return;
-        rows_in_chunks(batch_.texts(), [&](size_t begin, size_t rows, const RowScratch& scratch) {
-          final_norm(pooled_rows(begin), rows);
-          finish(pooled_rows(begin), begin, rows, scratch);
-        });
-        observe("final_norm", pooled_x_, batch_.texts());
-        return;
-      }
-      rows_in_chunks(batch_.tokens(), [&](size_t begin, size_t rows, const RowScratch& scratch) {
-        const Matrix x{x_.row(begin), x_.stride};
-        layer_tail_rows(config_, layer(l), kernels_, {attn_.row(begin), attn_.stride}, rows, x, scratch);
-        if (l + 1 < config_.layers)
-          project(l + 1, begin, rows, scratch);
-        else if (labels_tokens() && config_.arch.final_norm == 0)
-          finish(x, begin, rows, scratch);
-      });
-      observe_layer(l, x_, batch_.tokens());
+    if (executor_.run_together == nullptr || executor_.threads <= 1) {
+      Crew alone;
+      run_member(alone);
+      return;
     }
-    if (config_.arch.final_norm != 0) {
-      rows_in_chunks(batch_.tokens(), [&](size_t begin, size_t rows, const RowScratch& scratch) {
-        final_norm({x_.row(begin), x_.stride}, rows);
-        if (labels_tokens()) finish({x_.row(begin), x_.stride}, begin, rows, scratch);
-      });
-      observe("final_norm", x_, batch_.tokens());
-    }
-    if (labels_tokens()) return;
-    rows_in_chunks(batch_.texts(), [&](size_t begin, size_t rows, const RowScratch& scratch) {
-      for (size_t b = begin; b < begin + rows; ++b) {
-        mean_of_rows({x_.row(batch_.starts[b]), x_.stride}, text_tokens(b), config_.width, pooled_x_.row(b));
-      }
-      finish(pooled_rows(begin), begin, rows, scratch);
+    std::memset(buffers_.flags, 0, executor_.threads * Crew::flag_stride * sizeof(uint32_t));
+    run_all_together(executor_, [&](size_t slot, size_t slots) {
+      Crew crew(slot, slots, buffers_.flags);
+      run_member(crew);
     });
   }
 
  private:
+  // The pass, by each thread of an executor that runs them together, or by one that lets the executor run each section.
+  void run_member(Crew& crew) noexcept {
+    over_rows(crew, batch_.tokens(), [&](size_t begin, size_t rows, const RowScratch& scratch, const Workplace& place) {
+      const Range own = place.crew->share(rows);
+      const Matrix x{x_.row(begin + own.begin), x_.stride};
+      embed_rows(config_, weights_, kernels_, batch_.ids.data() + begin + own.begin,
+                 buffers_.positions + begin + own.begin, own.end - own.begin, x, *place.own);
+      place.crew->sync();
+      first_attention_input_rows(config_, layer(0), kernels_, {x_.row(begin), x_.stride}, own, scratch);
+      project(0, begin, rows, scratch, place);
+    });
+    observe(crew, "embed", x_, batch_.tokens());
+    for (size_t l = 0; l < config_.layers; ++l) {
+      attend(crew, l);
+      if (pools_one(l)) {
+        over_rows(crew, batch_.texts(),
+                  [&](size_t begin, size_t rows, const RowScratch& scratch, const Workplace& place) {
+                    const Range own = place.crew->share(rows);
+                    for (size_t b = begin + own.begin; b < begin + own.end; ++b) {
+                      std::memcpy(pooled_x_.row(b), x_.row(buffers_.pooled_rows[b]), config_.width * sizeof(float));
+                    }
+                    layer_tail_rows(config_, layer(l), nullptr, kernels_, {attn_.row(begin), attn_.stride}, rows,
+                                    {pooled_x_.row(begin), pooled_x_.stride}, scratch, place);
+                    if (config_.arch.final_norm == 0) {
+                      finish(pooled_rows(begin), begin, rows, scratch, *place.crew);
+                    }
+                  });
+        observe_layer(crew, l, pooled_x_, batch_.texts());
+        if (config_.arch.final_norm == 0) return;
+        over_rows(crew, batch_.texts(),
+                  [&](size_t begin, size_t rows, const RowScratch& scratch, const Workplace& place) {
+                    final_norm(pooled_x_, begin, place.crew->share(rows));
+                    finish(pooled_rows(begin), begin, rows, scratch, *place.crew);
+                  });
+        observe(crew, "final_norm", pooled_x_, batch_.texts());
+        return;
+      }
+      over_rows(crew, batch_.tokens(),
+                [&](size_t begin, size_t rows, const RowScratch& scratch, const Workplace& place) {
+                  const bool last = l + 1 == config_.layers;
+                  layer_tail_rows(config_, layer(l), last ? nullptr : &layer(l + 1), kernels_,
+                                  {attn_.row(begin), attn_.stride}, rows, {x_.row(begin), x_.stride}, scratch, place);
+                  if (!last) {
+                    project(l + 1, begin, rows, scratch, place);
+                  } else if (labels_tokens() && config_.arch.final_norm == 0) {
+                    finish({x_.row(begin), x_.stride}, begin, rows, scratch, *place.crew);
+                  }
+                });
+      observe_layer(crew, l, x_, batch_.tokens());
+    }
+    if (config_.arch.final_norm != 0) {
+      over_rows(crew, batch_.tokens(),
+                [&](size_t begin, size_t rows, const RowScratch& scratch, const Workplace& place) {
+                  final_norm(x_, begin, place.crew->share(rows));
+                  if (labels_tokens()) finish({x_.row(begin), x_.stride}, begin, rows, scratch, *place.crew);
+                });
+      observe(crew, "final_norm", x_, batch_.tokens());
+    }
+    if (labels_tokens()) return;
+    crew.sync();
+    over_rows(crew, batch_.texts(), [&](size_t begin, size_t rows, const RowScratch& scratch, const Workplace& place) {
+      const Range own = place.crew->share(rows);
+      for (size_t b = begin + own.begin; b < begin + own.end; ++b) {
+        mean_of_rows({x_.row(batch_.starts[b]), x_.stride}, text_tokens(b), config_.width, pooled_x_.row(b));
+      }
+      finish(pooled_rows(begin), begin, rows, scratch, *place.crew);
+    });
+  }
+
   const LayerWeights& layer(size_t l) const noexcept { return weights_.layers[config_.stored_layer(l)]; }
   size_t text_tokens(size_t b) const noexcept { return batch_.starts[b + 1] - batch_.starts[b]; }
 
@@ -183,84 +215,175 @@ class Pass {
     }
   }
 
-  // f(begin, rows, scratch) over [0, count), every thread its own contiguous part.
+  // True where threads that run together share out the channels of products over `rows` rows, and not the rows: each
+  // then reads its share of the weights, and what the others made. Measured (docs/performance.md): with more rows a
+  // thread the weights come as fast as they are used, and what is handed over grows with the rows.
+  bool shares_channels(const Crew& crew, size_t rows) const noexcept {
+    const size_t rows_a_thread = kernels_.isa == kernels::Isa::avx512vnni ? 12 : 20;
+    return !crew.alone() && rows <= rows_a_thread * crew.members();
+  }
+
+  // f(begin, rows, scratch, place) over [0, count) in chunks: every thread its own contiguous part, or the whole crew
+  // each chunk. What f wrote is seen by the crew when this returns, but where threads share channels.
   template <class F>
-  void rows_in_chunks(size_t count, F&& f) noexcept {
-    run_on_all(executor_, [&](size_t slot, size_t slots) {
+  void over_rows(Crew& crew, size_t count, F&& f) noexcept {
+    if (shares_channels(crew, count)) {
+      const RowScratch scratch = buffers_.slot(config_, shape_, 0), own = buffers_.slot(config_, shape_, crew.member());
+      for (size_t begin = 0; begin < count; begin += chunk_rows) {
+        if (begin != 0) crew.sync();  // the scratch may still be read
+        f(begin, std::min(chunk_rows, count - begin), scratch, Workplace{&crew, &own, buffers_.slot_bytes});
+      }
+      return;
+    }
+    over_slots(crew, [&](size_t slot, size_t slots) {
       const Range part = split_range(count, slot, slots);
       const RowScratch scratch = buffers_.slot(config_, shape_, slot);
+      Crew alone;
       for (size_t begin = part.begin; begin < part.end; begin += chunk_rows) {
-        f(begin, std::min(chunk_rows, part.end - begin), scratch);
+        f(begin, std::min(chunk_rows, part.end - begin), scratch, Workplace{&alone, &scratch, 0});
       }
     });
   }
 
-  // Q, K and V of layer `l` for the rows [begin, begin + rows); queries of pooled rows alone where that is enough.
-  void project(size_t l, size_t begin, size_t rows, const RowScratch& scratch) noexcept {
-    const Linear& qkv = layer(l).qkv;
-    const ConstMatrix x =
-        attention_input_rows(config_, layer(l), l, kernels_, {x_.row(begin), x_.stride}, rows, scratch);
-    const LinearInput input = prepare_input(kernels_, qkv, x, rows, scratch);
-    const Matrix out{qkv_.row(begin), qkv_.stride};
-    const uint32_t* positions = buffers_.positions + begin;
-    if (!pools_one(l)) {
-      linear_channels(kernels_, qkv, input, out, 0, qkv.n);
-      norm_queries(l, out, rows);
-      norm_keys(l, {out.data + query_width(config_), out.stride}, rows);
-      rotate(l, positions, out, config_.heads + config_.kv_heads, rows);
-      return;
+  // f(slot, slots) on every thread, and what it wrote is seen by all.
+  template <class F>
+  void over_slots(Crew& crew, F&& f) noexcept {
+    if (crew.alone()) {
+      run_on_all(executor_, f);
+    } else {
+      f(crew.member(), crew.members());
+      crew.sync();
     }
-    linear_channels(kernels_, qkv, input, out, query_width(config_) / 32 * 32, qkv.n);
-    const Matrix keys{out.data + query_width(config_), out.stride};
-    norm_keys(l, keys, rows);
-    rotate(l, positions, keys, config_.kv_heads, rows);
-    // The texts whose pooled token lies in these rows are neighbours: their rows are moved together, so that their
-    // queries are one product.
+  }
+
+  // The heads whose queries, keys and values a member computes, and attends with.
+  struct OwnHeads {
+    Range q, kv;
+  };
+  OwnHeads own_heads(const Crew& crew) const noexcept {
+    const Range kv = crew.share(config_.kv_heads);
+    const size_t group = config_.heads / config_.kv_heads;
+    return {{kv.begin * group, kv.end * group}, kv};
+  }
+  // True where members' heads are whole panels of the product: then nobody waits between the product and attention.
+  bool heads_are_panels(const Crew& crew) const noexcept {
+    const size_t width = config_.head_width, unit = width * (config_.heads / config_.kv_heads);
+    if (query_width(config_) % 32 != 0 || width * config_.kv_heads % 32 != 0) return false;
+    for (size_t m = 1; m < crew.members(); ++m) {
+      const size_t first = split_range(config_.kv_heads, m, crew.members()).begin;
+      if (first * width % 32 != 0 || first * unit % 32 != 0) return false;
+    }
+    return true;
+  }
+
+  // Q, K and V of layer `l` for the rows [begin, begin + rows), which are prepared; queries of pooled rows alone where
+  // that is enough.
+  void project(size_t l, size_t begin, size_t rows, const RowScratch& scratch, const Workplace& place) noexcept {
+    Crew& crew = *place.crew;
+    crew.sync();
+    const Linear& qkv = layer(l).qkv;
+    const ConstMatrix x = attention_input(config_, l, {x_.row(begin), x_.stride}, scratch);
+    const LinearInput input = prepared_input(qkv, x, rows, scratch);
+    const Matrix out{qkv_.row(begin), qkv_.stride};
+    const size_t q_width = query_width(config_), kv_width = size_t{config_.kv_heads} * config_.head_width;
+    const OwnHeads heads = own_heads(crew);
+    const bool pooled_only = pools_one(l);
+    const bool by_heads = !crew.alone() && heads_are_panels(crew);
+    const auto multiply = [&](size_t first, Range own_of_it) {
+      const size_t width = config_.head_width;
+      linear_channels(kernels_, qkv, input, out, first + own_of_it.begin * width, first + own_of_it.end * width);
+    };
+    if (by_heads) {
+      if (!pooled_only) multiply(0, heads.q);
+      multiply(q_width, heads.kv);
+      multiply(q_width + kv_width, heads.kv);
+    } else {
+      const size_t first = pooled_only ? q_width / 32 * 32 : 0;
+      const Range own = crew.share(qkv.n - first, 32);
+      linear_channels(kernels_, qkv, input, out, first + own.begin, first + own.end);
+    }
+    Pooled pooled{};
+    if (pooled_only) pooled = project_pooled(l, begin, input, by_heads, scratch, place);
+    if (!crew.alone() && !by_heads) crew.sync();
+    const uint32_t* positions = buffers_.positions + begin;
+    if (pooled_only) {
+      place_heads(l, layer(l).q_norm, {pooled_q_.row(pooled.first), pooled_q_.stride}, heads.q,
+                  buffers_.pooled_positions + pooled.first, pooled.count);
+    } else {
+      place_heads(l, layer(l).q_norm, out, heads.q, positions, rows);
+    }
+    place_heads(l, layer(l).k_norm, {out.data + q_width, out.stride}, heads.kv, positions, rows);
+  }
+
+  // Norms and turns some heads of queries or keys.
+  void place_heads(size_t l, const NormWeights& norm, Matrix all, Range heads, const uint32_t* positions,
+                   size_t rows) noexcept {
+    if (heads.empty() || rows == 0) return;
+    const Matrix x{all.data + heads.begin * config_.head_width, all.stride};
+    const size_t count = heads.end - heads.begin;
+    if (config_.arch.qk_norm != 0) norm_heads(config_, norm, kernels_, x, count, rows);
+    if (config_.arch.position != Position::rotary) return;
+    rotate_rows(config_, config_.windowed(l) ? tables_.local() : tables_.global(), kernels_, x, count, positions, rows);
+  }
+
+  // Texts [first, first + count).
+  struct Pooled {
+    size_t first, count;
+  };
+  // The queries of the texts whose pooled token lies in the rows [begin, begin + input.rows). They are neighbours:
+  // their rows are moved together, so that their queries are one product.
+  Pooled project_pooled(size_t l, size_t begin, const LinearInput& input, bool by_heads, const RowScratch& scratch,
+                        const Workplace& place) noexcept {
     const uint32_t* all = buffers_.pooled_rows;
     const uint32_t* first = std::lower_bound(all, all + batch_.texts(), begin);
-    const uint32_t* last = std::lower_bound(first, all + batch_.texts(), begin + rows);
+    const uint32_t* last = std::lower_bound(first, all + batch_.texts(), begin + input.rows);
     const auto b0 = static_cast<size_t>(first - all);
-    LinearInput pooled{{scratch.narrow, config_.width},
-                       static_cast<size_t>(last - first),
-                       input.codes,
-                       input.codes_stride,
-                       input.scales};
+    // A crew's codes are still read by others, and its buffers of wide rows by nobody.
+    const bool alone = place.crew->alone();
+    int8_t* codes = alone ? scratch.codes : reinterpret_cast<int8_t*>(place.own->wide);
+    float* scales = alone ? scratch.scales : reinterpret_cast<float*>(place.own->all_peaks);
+    float* floats = alone ? scratch.narrow : place.own->wide;
+    const LinearInput pooled{{floats, config_.width},
+                             static_cast<size_t>(last - first),
+                             input.codes != nullptr ? codes : nullptr,
+                             input.codes_stride,
+                             scales};
     for (size_t i = 0; i < pooled.rows; ++i) {
       const size_t row = first[i] - begin;  // >= i, so moving forward overwrites nothing still needed
       if (input.codes != nullptr) {
-        std::memmove(scratch.codes + i * input.codes_stride, scratch.codes + row * input.codes_stride,
-                     input.codes_stride);
-        scratch.scales[i] = scratch.scales[row];
+        std::memmove(codes + i * input.codes_stride, input.codes + row * input.codes_stride, input.codes_stride);
+        scales[i] = input.scales[row];
       } else {
-        std::memcpy(scratch.narrow + i * config_.width, x.row(row), config_.width * sizeof(float));
+        std::memcpy(floats + i * config_.width, input.x.row(row), config_.width * sizeof(float));
       }
     }
-    const Matrix queries{pooled_q_.row(b0), pooled_q_.stride};
-    linear_channels(kernels_, qkv, pooled, queries, 0, pooled_q_.stride);
-    norm_queries(l, queries, pooled.rows);
-    rotate(l, buffers_.pooled_positions + b0, queries, config_.heads, pooled.rows);
+    const Range own = by_heads ? own_heads(*place.crew).q : place.crew->share(pooled_q_.stride, 32);
+    const size_t unit = by_heads ? config_.head_width : 1;
+    linear_channels(kernels_, layer(l).qkv, pooled, {pooled_q_.row(b0), pooled_q_.stride}, own.begin * unit,
+                    own.end * unit);
+    return {b0, pooled.rows};
   }
 
-  void norm_queries(size_t l, Matrix x, size_t rows) noexcept {
-    if (config_.arch.qk_norm != 0) norm_heads(config_, layer(l).q_norm, kernels_, x, config_.heads, rows);
-  }
-  void norm_keys(size_t l, Matrix x, size_t rows) noexcept {
-    if (config_.arch.qk_norm != 0) norm_heads(config_, layer(l).k_norm, kernels_, x, config_.kv_heads, rows);
-  }
-
-  void rotate(size_t l, const uint32_t* positions, Matrix x, size_t heads, size_t rows) noexcept {
-    if (config_.arch.position != Position::rotary || rows == 0) return;
-    rotate_rows(config_, config_.windowed(l) ? tables_.local() : tables_.global(), kernels_, x, heads, positions, rows);
-  }
-
-  void final_norm(Matrix x, size_t rows) noexcept {
-    norm_rows(config_, weights_.final_norm, kernels_, x, {nullptr, 0}, rows, config_.width, x);
+  void final_norm(Matrix all, size_t begin, Range rows) noexcept {
+    if (rows.empty()) return;
+    const Matrix x{all.row(begin + rows.begin), all.stride};
+    norm_rows(config_, weights_.final_norm, kernels_, x, {nullptr, 0}, rows.end - rows.begin, config_.width, x);
   }
 
   // Attention of every text and head. Heads that share keys and values are computed together, but where that would
-  // leave slots without work. What is computed together is dealt out by its cost, which grows with the square of the
-  // length.
-  void attend(size_t layer) noexcept {
+  // leave slots without work. Members of a crew have heads of their own; else what is computed together is dealt out by
+  // its cost, which grows with the square of the length.
+  void attend(Crew& crew, size_t layer) noexcept {
+    if (shares_channels(crew, batch_.tokens())) {
+      const RowScratch own = buffers_.slot(config_, shape_, crew.member());
+      const Range kv = own_heads(crew).kv;
+      const size_t group = config_.heads / config_.kv_heads;
+      for (size_t b = 0; b < batch_.texts(); ++b) {
+        for (size_t g = kv.begin; g < kv.end; ++g) attend_text(layer, b, {g * group, (g + 1) * group}, own);
+      }
+      crew.sync();
+      return;
+    }
     const bool one_only = pools_one(layer);
     const size_t groups = config_.kv_heads, group = config_.heads / groups;
     const auto cost = [&](size_t b, size_t heads) {
@@ -269,7 +392,7 @@ class Pass {
     };
     double total = 0;
     for (size_t b = 0; b < batch_.texts(); ++b) total += cost(b, config_.heads);
-    run_on_all(executor_, [&](size_t slot, size_t slots) {
+    over_slots(crew, [&](size_t slot, size_t slots) {
       const RowScratch scratch = buffers_.slot(config_, shape_, slot);
       const double low = total * static_cast<double>(slot) / static_cast<double>(slots);
       const double high = total * static_cast<double>(slot + 1) / static_cast<double>(slots);
@@ -306,20 +429,23 @@ class Pass {
   }
 
   // The logits of rows [begin, begin + rows), from what was pooled for them or, labelling tokens, from their own rows.
-  void finish(ConstMatrix x, size_t begin, size_t rows, const RowScratch& scratch) noexcept {
-    const ConstMatrix pooled = pooler_rows(config_, weights_, kernels_, rows, x, scratch);
+  void finish(ConstMatrix x, size_t begin, size_t rows, const RowScratch& scratch, Crew& crew) noexcept {
+    const ConstMatrix pooled = pooler_rows(config_, weights_, kernels_, rows, x, scratch, crew);
     head_rows(config_, weights_, kernels_, rows, pooled,
-              {logits_.data() + begin * shape_.total_classes, shape_.total_classes}, scratch);
+              {logits_.data() + begin * shape_.total_classes, shape_.total_classes}, scratch, crew);
   }
 
-  void observe(const char* stage, Matrix rows, size_t count) noexcept {
-    if (observer_.call != nullptr) observer_.call(observer_.context, stage, rows.data, count, config_.width);
+  void observe(Crew& crew, const char* stage, Matrix rows, size_t count) noexcept {
+    if (observer_.call == nullptr) return;
+    crew.sync();
+    if (crew.member() == 0) observer_.call(observer_.context, stage, rows.data, count, config_.width);
+    crew.sync();
   }
-  void observe_layer(size_t layer, Matrix rows, size_t count) noexcept {
+  void observe_layer(Crew& crew, size_t layer, Matrix rows, size_t count) noexcept {
     if (observer_.call == nullptr) return;
     char name[max_tensor_name];
     write_tensor_name("layers.{i}", static_cast<uint32_t>(layer), name);
-    observe(name, rows, count);
+    observe(crew, name, rows, count);
   }
 
   const Config& config_;

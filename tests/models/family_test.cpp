@@ -12,6 +12,7 @@
 #include "models/family.h"
 #include "tests/models/expected.h"
 #include "tests/support/near.h"
+#include "tests/support/together.h"
 #include "tools/convert/convert.h"
 
 namespace onepass::test {
@@ -247,6 +248,27 @@ TEST_P(FixtureCheckpoint, LogitsDependOnTheTextAlone) {
         EXPECT_EQ(session.isa(), isa);
         EXPECT_TRUE(same_bits(run(session, ids, starts), gold))
             << kernels::isa_name(isa) << ", " << threads << " slots, weights " << static_cast<int>(weights);
+      }
+    }
+    // Threads that share the channels of short texts, alone and a few at a time.
+    for (unsigned level = 0; level < kernels::isa_count; ++level) {
+      const auto isa = static_cast<Isa>(level);
+      if (!kernels::isa_available(isa)) continue;
+      for (const unsigned threads : {2u, 3u, 7u}) {
+        Session crew = open_session(model, isa, together(threads));
+        std::vector<float> logits;
+        for (size_t b = 0; b < expected_.texts.size();) {
+          const size_t count = std::min<size_t>(1 + b % 3, expected_.texts.size() - b);
+          const uint32_t first = expected_.starts[b];
+          std::vector<uint32_t> few;
+          for (size_t i = 0; i <= count; ++i) few.push_back(expected_.starts[b + i] - first);
+          const auto part = run(crew, std::span(expected_.ids).subspan(first, few.back()), few);
+          logits.insert(logits.end(), part.begin(), part.end());
+          b += count;
+        }
+        EXPECT_TRUE(same_bits(logits, alone))
+            << kernels::isa_name(isa) << ", a crew of " << threads << ", weights " << static_cast<int>(weights);
+        EXPECT_TRUE(same_bits(run(crew, ids, starts), gold)) << kernels::isa_name(isa) << ", " << threads << " threads";
       }
     }
     Session parallel = open_session(model, kernels::best_isa(), openmp_executor(2));
