@@ -7,6 +7,7 @@
 
 #include "formats/huggingface/onepass_json.h"
 #include "models/families.h"
+#include "models/rotary.h"
 
 namespace onepass::models {
 
@@ -23,6 +24,7 @@ constexpr TensorSource kHead[] = {
 
 constexpr SourceClass kClasses[] = {
     {"ModernBertForSequenceClassification", "model.", kHead, Pool::first_token, true, Act::gelu_erf},
+    {"ModernBertForTokenClassification", "model.", kHead, Pool::every_token, true, Act::gelu_erf},
     {"ModernBertModel", "", {}},
 };
 
@@ -114,8 +116,8 @@ Status refine(const JsonNode& json, SourceModel& model) {
   for (const double t : {theta, local_theta}) {
     if (!(t >= 1)) return unsupported("config.json: rope_theta", "it must be at least 1");
   }
-  model.rotary_theta = theta;
-  model.rotary_theta_local = local_theta;
+  model.rotary_global = rotary_frequencies(theta, config.rotary_width);
+  model.rotary_local = rotary_frequencies(local_theta, config.rotary_width);
   arch.local_rotary = config.window != 0;
 
   const std::pair<const char*, Part> biases[] = {
@@ -129,11 +131,13 @@ Status refine(const JsonNode& json, SourceModel& model) {
   }
   if (arch.pooler == 0) return {};
   arch.pooler_norm = 1;
-  ONEPASS_TRY_ASSIGN(pooling, json.string("classifier_pooling"));
-  if (pooling != "cls" && pooling != "mean") {
-    return unsupported(json.path_of("classifier_pooling"), "only cls and mean are supported");
+  if (arch.pool != Pool::every_token) {
+    ONEPASS_TRY_ASSIGN(pooling, json.string("classifier_pooling"));
+    if (pooling != "cls" && pooling != "mean") {
+      return unsupported(json.path_of("classifier_pooling"), "only cls and mean are supported");
+    }
+    arch.pool = pooling == "mean" ? Pool::mean : Pool::first_token;
   }
-  arch.pool = pooling == "mean" ? Pool::mean : Pool::first_token;
   ONEPASS_TRY_ASSIGN(name, json.string("classifier_activation"));
   const auto act = find_activation(name);
   if (!act) return unsupported(json.path_of("classifier_activation"), "the activation is not supported");

@@ -1,27 +1,11 @@
 #include "engine/runtime/session.h"
 
 #include <algorithm>
-#include <cstdio>
 #include <cstring>
 
-#include "engine/runtime/decide.h"
+#include "engine/runtime/session_errors.h"
 
 namespace onepass {
-
-namespace {
-
-Error no_memory(const char* what, size_t bytes) noexcept {
-  return make_error(Code::out_of_memory, Error::no_offset, what,
-                    "no memory for %zu bytes; use shorter texts or smaller batches", bytes);
-}
-
-// Names the text of a batch that an error is about.
-Error of_text(Error error, size_t text) noexcept {
-  if (std::strcmp(error.where, "text") == 0) std::snprintf(error.where, sizeof(error.where), "text %zu", text);
-  return error;
-}
-
-}  // namespace
 
 Result<Session> Session::create(const Model& model, const SessionOptions& options) noexcept {
   const kernels::KernelTable* table = kernels::kernel_table(options.isa);
@@ -35,56 +19,22 @@ Result<Session> Session::create(const Model& model, const SessionOptions& option
 
 Status Session::encode(std::string_view text, const ClassifyOptions& options, Array<TokenSpan>* spans,
                        TextResult& result) noexcept {
-  const size_t model_limit = model_->config().max_tokens;
-  const size_t limit = options.max_tokens == 0 ? model_limit : std::min(options.max_tokens, model_limit);
+  const size_t limit = token_limit(options);
   EncodeStats stats;
   const size_t before = ids_.size();
   ONEPASS_TRY(model_->tokenizer().encode(text, {.max_tokens = limit}, encode_scratch_, ids_, spans, &stats));
-  result.tokens = static_cast<uint32_t>(ids_.size() - before);
-  result.truncated = stats.truncated;
+  result = {.tokens = static_cast<uint32_t>(ids_.size() - before),
+            .text_tokens = static_cast<uint32_t>(stats.total_tokens),
+            .truncated = stats.truncated,
+            .bytes_read = stats.truncated ? stats.bytes_used : text.size()};
   if (stats.truncated && options.on_long == OnLong::error) {
     return make_error(Code::text_too_long, stats.bytes_used, "text",
-                      "%zu tokens, and the limit is %zu: shorten the text, or allow it to be truncated",
+                      "%zu tokens, and the limit is %zu: shorten the text, or allow it to be cut or read in chunks",
                       stats.total_tokens, limit);
   }
   if (result.tokens == 0) {
     return make_error(Code::invalid_argument, Error::no_offset, "text",
                       "the text has no tokens and the tokenizer's template adds none");
-  }
-  return {};
-}
-
-Status Session::classify(std::span<const std::string_view> texts, const ClassifyOptions& options,
-                         std::span<TextResult> results, std::span<float> logits, std::span<float> scores) noexcept {
-  const size_t classes = model_->total_classes();
-  if (results.size() < texts.size() || logits.size() < texts.size() * classes ||
-      (!scores.empty() && scores.size() < texts.size() * classes)) {
-    return make_error(Code::buffer_too_small, Error::no_offset, "results",
-                      "%zu texts need %zu floats of logits and of scores", texts.size(), texts.size() * classes);
-  }
-  for (size_t begin = 0; begin < texts.size();) {
-    ids_.clear();
-    starts_.clear();
-    if (!starts_.push_back(0)) return no_memory("texts", sizeof(uint32_t));
-    size_t end = begin;
-    // At least one text a pass; a text that would exceed the budget opens the next pass.
-    while (end < texts.size()) {
-      const size_t before = ids_.size();
-      if (const Status s = encode(texts[end], options, nullptr, results[end]); !s.ok()) return of_text(s.error(), end);
-      if (end != begin && ids_.size() > options_.tokens_per_pass) {
-        if (!ids_.resize(before)) return no_memory("texts", before);
-        break;
-      }
-      if (!starts_.push_back(static_cast<uint32_t>(ids_.size()))) return no_memory("texts", starts_.size() * 4);
-      ++end;
-    }
-    ONEPASS_TRY(
-        run_pass({ids_.span(), starts_.span(), begin}, logits.subspan(begin * classes, (end - begin) * classes), {}));
-    begin = end;
-  }
-  if (scores.empty()) return {};
-  for (size_t b = 0; b < texts.size(); ++b) {
-    results[b].confidence = all_scores(model_->heads(), logits.data() + b * classes, scores.data() + b * classes);
   }
   return {};
 }
@@ -121,9 +71,10 @@ Status Session::run_ids(std::span<const uint32_t> ids, std::span<const uint32_t>
           b);
     }
   }
-  if (logits.size() < (starts.size() - 1) * model_->total_classes()) {
+  const size_t floats = config.logit_rows(ids.size(), starts.size() - 1) * model_->total_classes();
+  if (logits.size() < floats) {
     return make_error(Code::buffer_too_small, Error::no_offset, "logits", "%zu texts need %zu floats",
-                      starts.size() - 1, (starts.size() - 1) * model_->total_classes());
+                      starts.size() - 1, floats);
   }
   return run_pass({ids, starts}, logits, observer);
 }
@@ -137,7 +88,7 @@ Status Session::run_pass(const Batch& batch, std::span<float> logits, const Stag
                                           longest, options_.executor.threads);
   if (need > arena_.size()) {
     arena_ = Array<uint8_t>();
-    if (!arena_.resize_uninitialized(need)) return no_memory("session", need);
+    if (!arena_.resize_uninitialized(need)) return no_session_memory("session", need);
   }
   ONEPASS_TRY(tables_.reserve(model_->config(), model_->weights(), longest));
   return forward(model_->config(), model_->weights(), *kernels_, options_.executor, batch, arena_.span(), logits,
@@ -147,9 +98,9 @@ Status Session::run_pass(const Batch& batch, std::span<float> logits, const Stag
 Status run_self_tests(const Model& model, kernels::Isa isa) noexcept {
   ONEPASS_TRY_ASSIGN(session, Session::create(model, {.isa = isa, .executor = {}}));
   Array<float> logits;
-  if (!logits.resize(model.total_classes())) return no_memory("self_test", model.total_classes() * 4);
   size_t line = 0;
   for (const SelfTestView& test : model.file().self_tests()) {
+    if (!logits.resize(test.logits.size())) return no_session_memory("self_test", test.logits.size() * sizeof(float));
     const uint32_t starts[] = {0, static_cast<uint32_t>(test.ids.size())};
     ONEPASS_TRY(session.run_ids(test.ids, starts, logits.span()));
     if (std::memcmp(logits.data(), test.logits.data(), logits.size() * sizeof(float)) != 0) {

@@ -1,7 +1,7 @@
 // onepass.json: heads of ours beside a plain BertModel (or another encoder without a head of its own).
 //
 //   {"format_version": 1, "model_id": "...", "model_version": "...", "licence": "...",
-//    "pooling": "first_token" | "mean", "pooler": {"activation": "tanh"} | null, "max_tokens": 512,
+//    "pooling": "first_token" | "mean" | "last", "pooler": {"activation": "tanh"} | null, "max_tokens": 512,
 //    "heads": [{"name": "emotion", "kind": "multi_label", "labels": ["joy", ...],
 //               "thresholds": [0.5, ...], "temperature": 1.0},
 //              {"name": "pad", "kind": "regression", "labels": ["pleasure", ...], "range": [-1, 1]}]}
@@ -33,7 +33,7 @@ struct OnepassJson {
   std::vector<HeadSpec> heads;
 };
 
-// The activation that transformers calls `name`: "gelu", "gelu_new", "gelu_pytorch_tanh", "relu", "silu", "tanh".
+// The activation that transformers calls `name`: "gelu", "gelu_new", "relu", "silu", "tanh", ... and their synonyms.
 std::optional<kernels::Act> find_activation(std::string_view name) noexcept;
 
 Result<OnepassJson> parse_onepass_json(const JsonNode& root) noexcept;

@@ -160,6 +160,33 @@ TEST(Allocation, EachOfClassifyAndTheSessionGoesOn) {
   }
 }
 
+TEST(Allocation, EachOfChunksAndTheSessionGoesOn) {
+  const Model model = open_bytes(bytes_of("own_heads"));
+  std::string text;
+  for (int i = 0; i < 9; ++i) text += sample_texts().back() + ". ";
+  const std::vector<std::string_view> texts = {text, sample_texts()[0], text};
+  const ClassifyOptions options{.on_long = OnLong::chunk};
+  std::vector<TextResult> results(texts.size());
+  std::vector<float> logits(texts.size() * 12), scores(logits.size());
+  Session usual = open_session(model);
+  ASSERT_TRUE(usual.classify(texts, options, results, logits, scores).ok());
+  ASSERT_GT(results[0].chunks, 3u);
+  const std::vector<float> gold = logits;
+  bool recovered = true;
+  const size_t calls = fail_each([&] {
+    auto session = Session::create(model, {.executor = {}, .tokens_per_pass = 100});
+    if (!session.ok()) return session.code();
+    const Code code = session->classify(texts, options, results, logits, scores).code();
+    if (code == Code::ok) return code;
+    watch.fail_at = 0;
+    std::fill(logits.begin(), logits.end(), 0.0f);
+    recovered = recovered && session->classify(texts, options, results, logits, scores).ok() && same_bits(logits, gold);
+    return code;
+  });
+  EXPECT_GE(calls, 8u);
+  EXPECT_TRUE(recovered);
+}
+
 // The C API adds handles and buffers of its own.
 TEST(Allocation, EachOfTheCApi) {
   const AlignedCopy bytes(bytes_of("own_heads"));
@@ -209,6 +236,16 @@ TEST(Allocation, NoneAfterWarmUp) {
     std::vector<onepass_token> tokens(48);
     const std::vector<uint32_t> ids = {2, 30, 31, 3}, starts = {0, 4};
     size_t count = 0;
+    std::string long_text;
+    for (int i = 0; i < 9; ++i) long_text += sample_texts().back() + ". ";
+    const std::vector<onepass_string> long_texts = {{long_text.data(), long_text.size()}, texts[0]};
+    onepass_classify_options in_chunks = ONEPASS_INIT(onepass_classify_options);
+    in_chunks.on_long = ONEPASS_LONG_CHUNK;
+    std::vector<onepass_chunk> chunks(64);
+    std::vector<float> chunk_scores(64 * 12);
+    onepass_policy policy = ONEPASS_INIT(onepass_policy);
+    policy.negation_and_sarcasm = 1;
+    onepass_verdict verdict = ONEPASS_INIT(onepass_verdict);
     onepass_status failed = ONEPASS_OK;
     const auto everything = [&] {
       for (size_t n = texts.size(); n > 0; --n) {
@@ -217,6 +254,11 @@ TEST(Allocation, NoneAfterWarmUp) {
                                    logits.data(), nullptr);
         failed |= onepass_tokenize(session, texts[n - 1], nullptr, tokens.data(), 48, &count, nullptr);
       }
+      failed |= onepass_classify(session, long_texts.data(), long_texts.size(), &in_chunks, results.data(),
+                                 scores.data(), logits.data(), nullptr);
+      failed |= onepass_classify_chunks(session, long_texts[0], nullptr, results.data(), scores.data(), chunks.data(),
+                                        chunk_scores.data(), chunks.size(), &count, nullptr);
+      failed |= onepass_decide(model, &policy, long_texts[0], results.data(), scores.data(), &verdict, nullptr);
       failed |= onepass_run_ids(session, ids.data(), starts.data(), 1, logits.data(), nullptr);
       failed |= onepass_scores(model, logits.data(), scores.data(), nullptr);
     };
@@ -235,6 +277,53 @@ TEST(Allocation, NoneAfterWarmUp) {
     watch.blocks.clear();
     onepass_model_close(model);
   }
+}
+
+// The same of a model that labels tokens.
+TEST(Allocation, OfTokenLabels) {
+  const AlignedCopy bytes(fixture_model("bert/tokens", "int8"));
+  onepass_model* model = nullptr;
+  ASSERT_EQ(onepass_model_open_memory(bytes.data(), bytes.size(), nullptr, &model, nullptr), ONEPASS_OK);
+  std::vector<std::string> all = sample_texts();
+  std::vector<onepass_string> texts;
+  for (const std::string& text : all) texts.push_back({text.data(), text.size()});
+  std::vector<onepass_entity> entities(4096);
+  std::vector<size_t> starts(texts.size() + 1);
+  std::vector<onepass_token> tokens(64);
+  std::vector<float> scores(64 * 4);
+  const auto everything = [&](onepass_session* session) {
+    onepass_status status = ONEPASS_OK;
+    for (uint32_t aggregation = 0; aggregation < 5 && status == ONEPASS_OK; ++aggregation) {
+      onepass_entity_options options = ONEPASS_INIT(onepass_entity_options);
+      std::memcpy(&options.aggregation, &aggregation, sizeof(aggregation));
+      status = onepass_find_entities(session, texts.data(), texts.size(), &options, nullptr, entities.data(),
+                                     entities.size(), starts.data(), nullptr);
+    }
+    size_t count = 0;
+    for (size_t b = 0; b < texts.size() && status == ONEPASS_OK; ++b) {
+      status = onepass_label_tokens(session, texts[b], nullptr, nullptr, tokens.data(), scores.data(), nullptr, 64,
+                                    &count, nullptr);
+    }
+    return status;
+  };
+  const size_t calls = fail_each([&] {
+    onepass_session* session = nullptr;
+    onepass_status status = onepass_session_open(model, nullptr, &session, nullptr);
+    if (status == ONEPASS_OK) status = everything(session);
+    onepass_session_close(session);
+    return static_cast<Code>(status);
+  });
+  EXPECT_GE(calls, 8u);
+  onepass_session* session = nullptr;
+  ASSERT_EQ(onepass_session_open(model, nullptr, &session, nullptr), ONEPASS_OK);
+  onepass_status failed = everything(session);
+  watch.arm(0);
+  for (int round = 0; round < 3; ++round) failed |= everything(session);
+  watch.disarm();
+  EXPECT_EQ(watch.calls, 0u);
+  EXPECT_EQ(failed, ONEPASS_OK);
+  onepass_session_close(session);
+  onepass_model_close(model);
 }
 
 }  // namespace

@@ -28,6 +28,9 @@ const std::map<std::string, HeadKind> kHeadKinds = {{"single_label", HeadKind::s
                                                     {"multi_label", HeadKind::multi_label},
                                                     {"regression", HeadKind::regression}};
 
+const std::map<std::string, Pool> kPools = {
+    {"last", Pool::last}, {"last_not_pad", Pool::last_not_pad}, {"first_pad_minus_1", Pool::first_pad_minus_1}};
+
 std::vector<std::string> read_lines(const std::string& path) {
   std::ifstream file(path, std::ios::binary);
   if (!file) fail("cannot convert", path, "the file cannot be opened");
@@ -70,6 +73,7 @@ convert::Options conversion_options(const ConvertOptions& o) {
   out.model_version = o.version;
   if (!o.embeddings.empty()) out.embeddings = kWeightTypes.at(o.embeddings);
   if (!o.attention.empty()) out.attention = o.attention == "i8" ? AttentionType::i8 : AttentionType::f32;
+  if (!o.pool.empty()) out.pool = kPools.at(o.pool);
   for (const std::string& kind : o.kinds) {
     const size_t equals = kind.find('=');
     const auto found = kHeadKinds.find(equals == std::string::npos ? kind : kind.substr(equals + 1));

@@ -198,6 +198,17 @@ Status read_config(const JsonNode& json, const Family& family, Config& config) {
   return {};
 }
 
+// Another rule than the source's for the token that is pooled.
+Status set_pool(Pool pool, const JsonNode& json, Config& config) {
+  if (!config.causal()) return fail(Code::invalid_argument, "--pool", "only a decoder has a choice");
+  config.arch.pool = pool;
+  config.pad_id = 0;
+  if (pool == Pool::last) return {};
+  ONEPASS_TRY_ASSIGN(pad, json.u64("pad_token_id", 0, config.vocab - 1));
+  config.pad_id = static_cast<uint32_t>(pad);
+  return {};
+}
+
 Result<Source> read_source(const HuggingFaceFolder& folder, const Options& options) {
   Source source;
   ONEPASS_TRY_ASSIGN(found, find_architecture(folder));
@@ -213,7 +224,11 @@ Result<Source> read_source(const HuggingFaceFolder& folder, const Options& optio
                   : "%s has a head of its own: remove onepass.json, or convert the encoder's class",
         found.source->name);
   }
-  ONEPASS_TRY_ASSIGN(heads, folder.heads({options.kinds.begin(), options.kinds.end()}));
+  auto kinds = options.kinds;
+  if (!source.own && found.source->pool == Pool::every_token) {
+    kinds.try_emplace(std::string(kClassifierHead), HeadKind::token_label);
+  }
+  ONEPASS_TRY_ASSIGN(heads, folder.heads({kinds.begin(), kinds.end()}));
   source.heads = heads;
   source.model.config.arch.pool = found.source->pool;
   source.model.config.arch.pooler = found.source->pooler;
@@ -221,11 +236,25 @@ Result<Source> read_source(const HuggingFaceFolder& folder, const Options& optio
   if (found.family->refine != nullptr) {
     ONEPASS_TRY(found.family->refine(folder.config(), source.model));
   }
+  if (options.pool) ONEPASS_TRY(set_pool(*options.pool, folder.config(), source.model.config));
   if (source.own) {
     source.model.config.arch.pool = source.own->pooling;
+    source.model.config.pad_id = 0;
+    // Layers of ours have biases, whatever the architecture's have.
+    constexpr uint32_t kOurs = static_cast<uint32_t>(Part::heads) | static_cast<uint32_t>(Part::pooler);
+    ArchSpec& arch = source.model.config.arch;
+    arch.unbiased = (arch.biases != 0 ? arch.unbiased : all_parts) & ~kOurs;
+    arch.biases = 1;
     source.model.config.arch.pooler = source.own->pooler_activation.has_value();
     source.model.config.arch.pooler_act = source.own->pooler_activation.value_or(Act::none);
     source.model.config.max_tokens = std::min(source.model.config.max_tokens, source.own->max_tokens);
+  }
+  const bool every_token = source.model.config.arch.pool == Pool::every_token;
+  for (const HeadSpec& head : source.heads) {
+    if ((head.kind == HeadKind::token_label) == every_token) continue;
+    return fail(Code::unsupported, head.name,
+                every_token ? "the checkpoint labels tokens, so the head's kind can only be token_label"
+                            : "the checkpoint pools its tokens, so the head cannot label them");
   }
   return source;
 }
@@ -309,6 +338,9 @@ class Tensors {
     ONEPASS_TRY(take_rows(source_.source_class->head, ""));
     if (parts.empty()) ONEPASS_TRY(take_rows(source_.family->tensors, source_.source_class->prefix));
     if (parts.empty()) ONEPASS_TRY(take_rows(source_.model.more_tensors, source_.source_class->prefix));
+    if (parts.empty()) {
+      return fail(Code::unsupported, need.name, "checkpoints of %s have no such tensor", source_.source_class->name);
+    }
     return parts;
   }
 
@@ -368,13 +400,25 @@ class Tensors {
     return {};
   }
 
+  // Whether the name is the pattern, "{i}" standing for a number.
+  static bool matches(std::string_view name, std::string_view pattern) {
+    const size_t hole = pattern.find("{i}");
+    if (hole == std::string_view::npos) return name == pattern;
+    const std::string_view after = pattern.substr(hole + 3);
+    if (name.size() <= hole + after.size() || !name.starts_with(pattern.substr(0, hole)) || !name.ends_with(after)) {
+      return false;
+    }
+    const std::string_view number = name.substr(hole, name.size() - hole - after.size());
+    return number.find_first_not_of("0123456789") == std::string_view::npos;
+  }
+
   // Known buffers, and a pooler that no head reads.
   bool is_ignored(std::string_view name) const {
     const std::string_view prefix = source_.source_class->prefix;
     if (!name.starts_with(prefix)) return false;
     const std::string_view rest = name.substr(prefix.size());
     for (const std::string_view ignored : source_.family->ignored) {
-      if (rest == ignored) return true;
+      if (matches(rest, ignored)) return true;
     }
     for (const TensorSource& row : source_.family->tensors) {
       if (rest == row.source && (row.slot == Slot::pooler_w || row.slot == Slot::pooler_b)) return true;
@@ -431,21 +475,12 @@ Status fill_tensor(const Recipe& recipe, Layout layout, uint64_t n, uint64_t k, 
   return fail(Code::non_finite, parts[part], "element %zu is not a finite number", index);
 }
 
-// Radians that each pair of a head turns from one position to the next, in the reference implementation's arithmetic.
-std::vector<float> rotary_frequencies(double theta, uint32_t rotary_width) {
-  std::vector<float> frequencies;
-  for (uint32_t i = 0; i < rotary_width; i += 2) {
-    const float exponent = static_cast<float>(i) / static_cast<float>(rotary_width);
-    frequencies.push_back(1.0f / static_cast<float>(std::pow(theta, static_cast<double>(exponent))));
-  }
-  return frequencies;
-}
-
 // A tensor that no part of the checkpoint makes; empty where it is another.
 std::vector<float> computed_tensor(Slot slot, const Source& source) {
   const Config& config = source.model.config;
-  if (slot == Slot::rotary_global) return rotary_frequencies(source.model.rotary_theta, config.rotary_width);
-  if (slot == Slot::rotary_local) return rotary_frequencies(source.model.rotary_theta_local, config.rotary_width);
+  if (slot == Slot::rotary_global) return source.model.rotary_global;
+  if (slot == Slot::rotary_local) return source.model.rotary_local;
+  if (slot == Slot::rotary_long) return source.model.rotary_long;
   std::vector<float> rows;
   if (slot == Slot::relative_index) {
     const int64_t last = int64_t{config.max_tokens} - 1;
@@ -475,7 +510,8 @@ bool has_blocks(const WeightFile& weights) {
 }
 
 AttentionType attention_of(const Options& options, const Config& config, const WeightFile& weights) {
-  const bool integers = config.arch.relative == Relative::none &&
+  // A decoder's keys reach further than 8 bits with one scale hold, and its attention is a small part of its work.
+  const bool integers = config.arch.relative == Relative::none && !config.causal() &&
                         (is_integer(options.weights) || (options.weights == WeightType::source && has_blocks(weights)));
   return options.attention.value_or(integers ? AttentionType::i8 : AttentionType::f32);
 }
@@ -599,9 +635,9 @@ Result<ModelContent> convert_folder(const Options& options, std::vector<std::str
          .n = need.n,
          .k = need.k,
          .payload = {},
-         .origin = std::move(origin),
          .fill = [recipe = Recipe{checkpoint, source.family, source.model, need.spec->slot, std::move(parts)}, layout,
-                  n = need.n, k = need.k](std::span<uint8_t> out) { return fill_tensor(recipe, layout, n, k, out); }});
+                  n = need.n, k = need.k](std::span<uint8_t> out) { return fill_tensor(recipe, layout, n, k, out); },
+         .origin = std::move(origin)});
     return {};
   }));
   ONEPASS_TRY(tensors.check_leftover(notes));
@@ -632,7 +668,7 @@ Status add_self_tests(ModelContent& content) noexcept try {
   }
   lines.push_back(std::move(spread));
   for (const auto& ids : lines) {
-    SelfTestContent test{ids, std::vector<float>(model.total_classes())};
+    SelfTestContent test{ids, std::vector<float>(model.config().logit_rows(ids.size(), 1) * model.total_classes())};
     const uint32_t starts[] = {0, static_cast<uint32_t>(ids.size())};
     ONEPASS_TRY(session.run_ids(ids, starts, test.logits));
     content.self_tests.push_back(std::move(test));

@@ -26,6 +26,7 @@ struct Options {
   uint32_t group = 32;                     // inputs that share a scale in int4 products: 32 or 64
   std::optional<WeightType> embeddings{};  // of every table; default: as the weights
   std::optional<AttentionType> attention{};     // default: i8 where the products are integers
+  std::optional<Pool> pool{};                   // of a decoder: which token is pooled; default: the source's
   std::map<std::string, HeadKind> kinds{};      // by head; overrides the source
   std::vector<std::string> labels{};            // of the only head; empty: the source's
   std::vector<float> thresholds{};              // of the only multi_label head; empty: the source's
