@@ -24,29 +24,34 @@ void add_session_flags(CLI::App& app, SessionFlags& flags) {
 
 void add_convert(CLI::App& app) {
   auto options = std::make_shared<ConvertOptions>();
-  CLI::App* command = app.add_subcommand("convert", "A Hugging Face folder to a .onepass file");
+  CLI::App* command = app.add_subcommand("convert", "A Hugging Face folder or a GGUF file to a .onepass file");
   command
       ->add_option("source", options->source,
-                   "A folder with config.json, model.safetensors (or shards) and a tokenizer")
+                   "A folder with config.json, model.safetensors (or shards) and a tokenizer; or a .gguf file")
       ->required();
   command->add_option("-o,--output", options->output, "The file to write")->required();
-  command->add_option("--weights", options->weights, "Type of the products' weights")
-      ->check(CLI::IsMember({"f32", "f16", "int8", "int4"}))
-      ->capture_default_str();
+  command
+      ->add_option("--weights", options->weights,
+                   "Type of the products' weights (default: int8; of a .gguf file: source, as it has them)")
+      ->check(CLI::IsMember({"f32", "f16", "int8", "int4", "source"}));
   command->add_option("--group", options->group, "Inputs that share a scale in int4 products")
       ->check(CLI::IsMember({32, 64}))
       ->capture_default_str();
   command->add_option("--embeddings", options->embeddings, "Type of the embedding tables (default: as the weights)")
-      ->check(CLI::IsMember({"f32", "f16", "int8", "int4"}));
+      ->check(CLI::IsMember({"f32", "f16", "int8", "int4", "source"}));
   command
       ->add_option("--attention", options->attention, "Numbers of attention (default: i8 with int8 and int4 weights)")
       ->check(CLI::IsMember({"f32", "i8"}));
+  command
+      ->add_option("--pool", options->pool, "Token that a decoder's head reads (default: the last that is no padding)")
+      ->check(CLI::IsMember({"last", "last_not_pad", "first_pad_minus_1"}));
   command->add_option("--kind", options->kinds, "NAME=single_label|multi_label|regression: what a head's numbers mean");
   command->add_option("--labels", options->labels_file, "Names of the labels, one a line in class order");
   command->add_option("--thresholds", options->thresholds_file,
                       "Thresholds of a multi_label head, one a line in class order");
   command->add_option("--pad-range", options->range, "LO,HI: range of the regression heads");
   command->add_option("--tokenizer", options->tokenizer, "Another folder for the tokenizer");
+  command->add_option("--head-from", options->head_from, "A Hugging Face folder with the head that a .gguf file lacks");
   command->add_option("--name", options->name, "Model id to store");
   command->add_option("--model-version", options->version, "Model version to store");
   CLI::Option* verify = command->add_option("--verify", options->verify_texts,
@@ -83,8 +88,20 @@ void add_classify(CLI::App& app) {
   command->add_option("--max-tokens", options->max_tokens,
                       "Longest text, template tokens included (default: the model's)");
   command->add_option("--on-long", options->on_long, "What happens to a longer text")
-      ->check(CLI::IsMember({"error", "truncate"}))
+      ->check(CLI::IsMember({"error", "truncate", "chunk"}))
       ->capture_default_str();
+  command->add_option("--overlap", options->overlap,
+                      "With --on-long chunk: tokens that chunks share, at most a quarter of --max-tokens "
+                      "(default: an eighth)");
+  command->add_option("--aggregate", options->aggregate, "With --on-long chunk: how the labels' logits become one")
+      ->check(CLI::IsMember({"mean", "max"}))
+      ->capture_default_str();
+  command
+      ->add_flag("--chunk-scores", options->chunk_scores,
+                 "With --on-long chunk and --json: what every chunk says, and how much was read")
+      ->needs(json);
+  command->add_option("--policy", options->policy,
+                      "JSON rules for which texts should be read elsewhere (docs/confidence.md)");
   command->add_option("--aggregation", options->aggregation, "What becomes one entity, of models that label tokens")
       ->check(CLI::IsMember({"simple", "first", "average", "max", "none"}))
       ->capture_default_str();
@@ -92,6 +109,9 @@ void add_classify(CLI::App& app) {
   command->callback([options] {
     if (options->texts.empty() == options->input.empty()) {
       throw CLI::ValidationError("classify", "give texts, or a file with -i");
+    }
+    if (options->on_long != "chunk" && (options->chunk_scores || options->overlap)) {
+      throw CLI::ValidationError("classify", "--chunk-scores and --overlap need --on-long chunk");
     }
     run_classify(*options);
   });

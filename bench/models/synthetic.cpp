@@ -1,10 +1,12 @@
 #include "bench/models/synthetic.h"
 
 #include <cmath>
+#include <utility>
 
 #include "engine/text/tokenizer_spec.h"
 #include "kernels/pack/pack.h"
 #include "models/families.h"
+#include "models/rotary.h"
 
 namespace onepass::bench {
 
@@ -17,7 +19,10 @@ struct ShapeRow {
   const models::Family* family;
   uint32_t layers, width, heads, kv_heads, head_width, ffn_width, vocab, positions;
   double norm_eps;
-  void (*refine)(models::SourceModel&) = nullptr;  // what config.json says beyond sizes
+  double rotary_theta = 0;
+  Act act = Act::gelu_erf;
+  uint32_t biased = 0;                             // parts with a bias, where the family leaves that to config.json
+  void (*refine)(models::SourceModel&) = nullptr;  // what else config.json says
 };
 
 void refine_deberta_v3(models::SourceModel& model) {
@@ -28,24 +33,27 @@ void refine_deberta_v3(models::SourceModel& model) {
 }
 
 void refine_modernbert(models::SourceModel& model) {
-  constexpr Part unbiased[] = {Part::qkv, Part::attn_out, Part::ffn, Part::norms, Part::pooler};
   Config& c = model.config;
-  for (const Part part : unbiased) c.arch.unbiased |= static_cast<uint32_t>(part);
-  c.arch.act = Act::gelu_erf;
   c.arch.pooler_norm = 1;
   c.arch.local_rotary = 1;
-  c.rotary_width = c.head_width;
   c.window = 64;
   c.global_every = 3;
+  model.rotary_local = models::rotary_frequencies(10000, c.rotary_width);
 }
 
 std::span<const ShapeRow> shapes() {
   static const ShapeRow rows[] = {
       {"minilm-l6", &models::bert, 6, 384, 12, 12, 32, 1536, 30522, 512, 1e-12},
       {"bert-base", &models::bert, 12, 768, 12, 12, 64, 3072, 30522, 512, 1e-12},
-      {"deberta-v3-small", &models::deberta_v2, 6, 768, 12, 12, 64, 3072, 128100, 512, 1e-7, refine_deberta_v3},
-      {"deberta-v3-base", &models::deberta_v2, 12, 768, 12, 12, 64, 3072, 128100, 512, 1e-7, refine_deberta_v3},
-      {"modernbert-base", &models::modernbert, 22, 768, 12, 12, 64, 1152, 50368, 8192, 1e-5, refine_modernbert},
+      {"deberta-v3-small", &models::deberta_v2, 6, 768, 12, 12, 64, 3072, 128100, 512, 1e-7, 0, Act::gelu_erf, 0,
+       refine_deberta_v3},
+      {"deberta-v3-base", &models::deberta_v2, 12, 768, 12, 12, 64, 3072, 128100, 512, 1e-7, 0, Act::gelu_erf, 0,
+       refine_deberta_v3},
+      {"modernbert-base", &models::modernbert, 22, 768, 12, 12, 64, 1152, 50368, 8192, 1e-5, 160000, Act::gelu_erf,
+       static_cast<uint32_t>(Part::heads), refine_modernbert},
+      {"qwen2.5-0.5b", &models::qwen2, 24, 896, 14, 2, 64, 4864, 151936, 32768, 1e-6, 1e6, Act::silu,
+       static_cast<uint32_t>(Part::qkv)},
+      {"llama-3.2-1b", &models::llama, 16, 2048, 32, 8, 64, 8192, 128256, 131072, 1e-5, 500000, Act::silu},
   };
   return rows;
 }
@@ -84,11 +92,11 @@ const Row* find(std::span<const Row> rows, const std::string& name) {
 }
 
 // The rows of the relative tables by distance, as the converter computes them.
-void fill_relative(const models::Family& family, const models::SourceModel& model, std::vector<float>& rows) {
-  const auto last = static_cast<int64_t>(rows.size() / 2);
-  for (int64_t d = -last; d <= last; ++d) {
-    rows[static_cast<size_t>(d + last)] = static_cast<float>(family.relative_row(d, model));
-  }
+std::vector<float> relative_rows(const models::Family& family, const models::SourceModel& model) {
+  std::vector<float> rows;
+  const auto last = static_cast<int64_t>(model.config.max_tokens) - 1;
+  for (int64_t d = -last; d <= last; ++d) rows.push_back(static_cast<float>(family.relative_row(d, model)));
+  return rows;
 }
 
 }  // namespace
@@ -117,7 +125,7 @@ Result<ModelContent> synthetic_model(const std::string& shape, const std::string
   Config& c = model.config;
   const models::SourceClass& source = row->family->classes[0];
   c.arch = row->family->arch;
-  c.arch.pool = source.pool;
+  c.arch.pool = c.causal() ? Pool::last : source.pool;
   c.arch.pooler = source.pooler;
   c.arch.pooler_act = source.pooler_act;
   c.layers = row->layers, c.width = row->width, c.heads = row->heads, c.kv_heads = row->kv_heads;
@@ -125,10 +133,18 @@ Result<ModelContent> synthetic_model(const std::string& shape, const std::string
   c.max_tokens = row->positions;
   if (slot_present(Slot::embed_position, c, 0)) c.positions = row->positions;
   c.norm_eps = row->norm_eps;
-  if (c.arch.act == Act::none) c.arch.act = Act::gelu_erf;
+  c.arch.act = row->act;
+  if (c.arch.position == Position::rotary) {
+    c.rotary_width = row->head_width;
+    model.rotary_global = models::rotary_frequencies(row->rotary_theta, c.rotary_width);
+  }
+  if (row->biased != 0) {
+    c.arch.biases = 1;
+    c.arch.unbiased = all_parts & ~row->biased;
+  }
   if (row->refine != nullptr) row->refine(model);
   // As the converter chooses.
-  const bool integers = weights.starts_with("int") && c.arch.relative == Relative::none;
+  const bool integers = weights.starts_with("int") && !c.causal() && c.arch.relative == Relative::none;
   c.attention = integers ? AttentionType::i8 : AttentionType::f32;
   content.config = c;
   content.heads.push_back({"labels", HeadKind::single_label, {}, {}, 1, 0, 0});
@@ -150,18 +166,24 @@ Result<ModelContent> synthetic_model(const std::string& shape, const std::string
                           : need.spec->scope == Scope::head          ? types->head
                                                                      : types->matrix;
     const float scale = role == Role::matrix ? 1 / std::sqrt(static_cast<float>(need.k)) : 1.0f;
+    std::vector<float> known;  // what is not random
+    if (need.spec->slot == Slot::rotary_global) known = model.rotary_global;
+    if (need.spec->slot == Slot::rotary_local) known = model.rotary_local;
+    if (need.spec->slot == Slot::relative_index) known = relative_rows(*row->family, model);
     content.tensors.push_back(
         {need.name,
          layout,
          need.n,
          need.k,
          {},
-         [layout, scale, n = need.n, k = need.k, seed = content.tensors.size(), slot = need.spec->slot,
-          family = row->family, model, name = std::string(need.name)](std::span<uint8_t> out) -> Status {
-           Random random(seed);
-           std::vector<float> values(n * k);
-           for (float& v : values) v = scale * random.next();
-           if (slot == Slot::relative_index) fill_relative(*family, model, values);
+         [layout, scale, n = need.n, k = need.k, seed = content.tensors.size(), known = std::move(known),
+          name = std::string(need.name)](std::span<uint8_t> out) -> Status {
+           std::vector<float> values = known;
+           if (values.empty()) {
+             Random random(seed);
+             values.resize(n * k);
+             for (float& v : values) v = scale * random.next();
+           }
            if (!kernels::pack(layout, values.data(), n, k, out.data()).ok()) {
              return make_error(Code::bad_value, Error::no_offset, name, "random weights did not pack");
            }

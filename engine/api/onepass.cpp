@@ -2,44 +2,14 @@
 #include <onepass/onepass.h>
 
 #include <cstring>
-#include <new>
 
+#include "engine/api/handles.h"
 #include "engine/core/parallel.h"
 #include "engine/runtime/decide.h"
-#include "engine/runtime/entities.h"
-#include "engine/runtime/model.h"
-#include "engine/runtime/session.h"
 
-#define ONEPASS_API extern "C" __attribute__((visibility("default")))
+namespace onepass::api {
 
-struct onepass_model {
-  onepass::Model model;
-};
-
-struct onepass_session {
-  onepass::Session session;
-  // Grow-only, so that a call allocates nothing once the largest batch has been seen.
-  onepass::Array<std::string_view> texts{};
-  onepass::Array<onepass::TextResult> results{};
-  onepass::Array<float> logits{};
-};
-
-namespace {
-
-using onepass::Code;
-using onepass::Error;
-using onepass::make_error;
-
-// Fills the caller's struct as far as the caller knows it; struct_size stays the caller's.
-template <class T>
-void fill(const T& value, T* to) {
-  const size_t size = to->struct_size;
-  if (size < sizeof(size)) return;
-  std::memcpy(to, &value, size < sizeof(T) ? size : sizeof(T));
-  to->struct_size = size;
-}
-
-onepass_status report(const Error& from, onepass_error* to) {
+onepass_status report(const Error& from, onepass_error* to) noexcept {
   const auto status = static_cast<onepass_status>(from.code);
   if (to != nullptr) {
     onepass_error error{};
@@ -53,49 +23,78 @@ onepass_status report(const Error& from, onepass_error* to) {
   return status;
 }
 
-onepass_status invalid(const char* what, const char* why, onepass_error* error) {
+onepass_status invalid(const char* what, const char* why, onepass_error* error) noexcept {
   return report(make_error(Code::invalid_argument, Error::no_offset, what, "%s", why), error);
 }
 
-onepass_status null_argument(const char* what, onepass_error* error) {
+onepass_status null_argument(const char* what, onepass_error* error) noexcept {
   return invalid(what, "must not be NULL", error);
 }
 
-// False where a struct does not say its size: its fields would be ignored in silence.
-template <class T>
-bool has_size(const T* given) {
-  return given == nullptr || given->struct_size >= sizeof(given->struct_size);
-}
-
-onepass_status no_size(const char* what, onepass_error* error) {
+onepass_status no_size(const char* what, onepass_error* error) noexcept {
   return invalid(what, "its struct_size is 0: initialise the struct with ONEPASS_INIT", error);
 }
 
-// The caller's options in this build's struct: fields that an older caller lacks keep their zero. Requires has_size.
-template <class T>
-T read_options(const T* given) {
-  T options{};
-  if (given != nullptr) std::memcpy(&options, given, given->struct_size < sizeof(T) ? given->struct_size : sizeof(T));
-  return options;
+const HeadView* find_head(const onepass_model* model, uint32_t head) noexcept {
+  if (model == nullptr || head >= model->model.heads().size()) return nullptr;
+  return &model->model.heads()[head];
 }
 
-onepass_string string(std::string_view s) { return {s.data(), s.size()}; }
-
-// An object on the heap without operator new, which would need the C++ library.
-template <class Handle, class Value>
-Handle* make_handle(Value value) {
-  void* memory = onepass::allocate_aligned(sizeof(Handle));
-  return memory == nullptr ? nullptr : ::new (memory) Handle{std::move(value)};
+uint32_t first_class(const onepass_model* model, uint32_t head) noexcept {
+  size_t first = 0;
+  for (uint32_t h = 0; h < head; ++h) first += model->model.heads()[h].labels.size();
+  return static_cast<uint32_t>(first);
 }
 
-constexpr auto kInvalidArgument = static_cast<onepass_status>(Code::invalid_argument);
-
-template <class Handle>
-void destroy_handle(Handle* handle) {
-  if (handle == nullptr) return;
-  handle->~Handle();
-  onepass::free_aligned(handle);
+onepass_status classify_options(const onepass_classify_options* given, ClassifyOptions* to,
+                                onepass_error* error) noexcept {
+  if (!has_size(given)) return no_size("onepass_classify_options", error);
+  const auto options = read_options(given);
+  const uint32_t on_long = number(options.on_long);
+  if (on_long > ONEPASS_LONG_CHUNK) {
+    return invalid("on_long", "must be ONEPASS_LONG_TRUNCATE, ONEPASS_LONG_ERROR or ONEPASS_LONG_CHUNK", error);
+  }
+  const uint32_t aggregate = number(options.aggregate);
+  if (aggregate > ONEPASS_CHUNKS_MAX) {
+    return invalid("aggregate", "must be ONEPASS_CHUNKS_MEAN or ONEPASS_CHUNKS_MAX", error);
+  }
+  constexpr OnLong kOnLong[] = {OnLong::truncate, OnLong::error, OnLong::chunk};
+  to->on_long = kOnLong[on_long];
+  to->max_tokens = options.max_tokens;
+  if (options.overlap != 0) to->overlap = options.overlap == ONEPASS_NO_OVERLAP ? 0 : options.overlap;
+  to->aggregate = aggregate == ONEPASS_CHUNKS_MAX ? Aggregate::max : Aggregate::mean;
+  return ONEPASS_OK;
 }
+
+onepass_status take_texts(onepass_session* session, const onepass_string* texts, size_t count,
+                          onepass_error* error) noexcept {
+  if (!session->texts.resize(count) || !session->results.resize(count)) {
+    return report(make_error(Code::out_of_memory, Error::no_offset, "texts",
+                             "no memory for %zu texts; pass fewer at a time", count),
+                  error);
+  }
+  for (size_t b = 0; b < count; ++b) {
+    if (texts[b].data == nullptr && texts[b].size != 0) {
+      return report(make_error(Code::invalid_argument, Error::no_offset, "texts", "text %zu is NULL with a size", b),
+                    error);
+    }
+    session->texts[b] = texts[b].size == 0 ? std::string_view() : std::string_view(texts[b].data, texts[b].size);
+  }
+  return ONEPASS_OK;
+}
+
+onepass_result result_of(const TextResult& from) noexcept {
+  return {from.tokens, from.truncated ? 1u : 0u, from.confidence, from.chunks, from.text_tokens, from.bytes_read};
+}
+
+}  // namespace onepass::api
+
+namespace {
+
+using namespace onepass::api;
+using onepass::Code;
+using onepass::Error;
+using onepass::make_error;
 
 onepass_status finish_open(onepass::Result<onepass::Model> opened, const onepass_model_options& options,
                            const char* name, onepass_model** model, onepass_error* error) {
@@ -124,50 +123,6 @@ bool parse_isa(const char* name, onepass::kernels::Isa* isa, onepass_error* erro
                               "no such level; levels are scalar avx2 avxvnni avx512 avx512vnni amx neon dotprod i8mm"),
                    error);
   return false;
-}
-
-// The status is ONEPASS_OK where *to is filled.
-onepass_status classify_options(const onepass_classify_options* given, onepass::ClassifyOptions* to,
-                                onepass_error* error) {
-  if (!has_size(given)) return no_size("onepass_classify_options", error);
-  const auto options = read_options(given);
-  // Read as a number: the caller may have stored one that the enumeration does not have.
-  uint32_t on_long = 0;
-  static_assert(sizeof(on_long) == sizeof(options.on_long));
-  std::memcpy(&on_long, &options.on_long, sizeof(on_long));
-  if (on_long > ONEPASS_LONG_ERROR) {
-    return invalid("on_long", "must be ONEPASS_LONG_TRUNCATE or ONEPASS_LONG_ERROR", error);
-  }
-  *to = {on_long == ONEPASS_LONG_ERROR ? onepass::OnLong::error : onepass::OnLong::truncate, options.max_tokens};
-  return ONEPASS_OK;
-}
-
-// ONEPASS_OK where session->texts and session->results are filled.
-onepass_status take_texts(onepass_session* session, const onepass_string* texts, size_t count, onepass_error* error) {
-  if (!session->texts.resize(count) || !session->results.resize(count)) {
-    return report(make_error(Code::out_of_memory, Error::no_offset, "texts",
-                             "no memory for %zu texts; pass fewer at a time", count),
-                  error);
-  }
-  for (size_t b = 0; b < count; ++b) {
-    if (texts[b].data == nullptr && texts[b].size != 0) {
-      return report(make_error(Code::invalid_argument, Error::no_offset, "texts", "text %zu is NULL with a size", b),
-                    error);
-    }
-    session->texts[b] = texts[b].size == 0 ? std::string_view() : std::string_view(texts[b].data, texts[b].size);
-  }
-  return ONEPASS_OK;
-}
-
-const onepass::HeadView* find_head(const onepass_model* model, uint32_t head) {
-  if (model == nullptr || head >= model->model.heads().size()) return nullptr;
-  return &model->model.heads()[head];
-}
-
-uint32_t first_class(const onepass_model* model, uint32_t head) {
-  size_t first = 0;
-  for (uint32_t h = 0; h < head; ++h) first += model->model.heads()[h].labels.size();
-  return static_cast<uint32_t>(first);
 }
 
 }  // namespace
@@ -315,11 +270,53 @@ ONEPASS_API onepass_status onepass_classify(onepass_session* session, const onep
       session->texts.span(), options, session->results.span(),
       logits == nullptr ? session->logits.span() : std::span(logits, count * classes), {scores, count * classes});
   if (!status.ok()) return report(status.error(), error);
-  for (size_t b = 0; b < count; ++b) {
-    const auto& r = session->results[b];
-    results[b] = {r.tokens, r.truncated ? 1u : 0u, r.confidence};
-  }
+  for (size_t b = 0; b < count; ++b) results[b] = result_of(session->results[b]);
   return ONEPASS_OK;
+}
+
+ONEPASS_API onepass_status onepass_classify_chunks(onepass_session* session, onepass_string text,
+                                                   const onepass_classify_options* given, onepass_result* result,
+                                                   float* scores, onepass_chunk* chunks, float* chunk_scores,
+                                                   size_t capacity, size_t* count, onepass_error* error) {
+  if (count == nullptr) return null_argument("count", error);
+  *count = 0;
+  if (session == nullptr) return null_argument("session", error);
+  if (result == nullptr || scores == nullptr) return null_argument(result == nullptr ? "result" : "scores", error);
+  if (chunks == nullptr && capacity != 0) return null_argument("chunks", error);
+  if (text.data == nullptr && text.size != 0) return null_argument("text", error);
+  onepass::ClassifyOptions options;
+  if (const auto bad = classify_options(given, &options, error); bad != ONEPASS_OK) return bad;
+  options.on_long = onepass::OnLong::chunk;
+  const onepass::Model& model = session->session.model();
+  const size_t classes = model.total_classes();
+  if (!session->logits.resize(classes)) {
+    return report(make_error(Code::out_of_memory, Error::no_offset, "text", "no memory for its logits"), error);
+  }
+  struct Seen {
+    const onepass::Model& model;
+    onepass_chunk* chunks;
+    float* scores;
+    size_t capacity, count;
+  } seen{model, chunks, chunk_scores, capacity, 0};
+  const onepass::ChunkObserver observer{
+      [](void* context, size_t, const onepass::Chunk& chunk, std::span<const float> logits) {
+        auto& s = *static_cast<Seen*>(context);
+        const size_t i = s.count++;
+        if (i >= s.capacity) return;
+        s.chunks[i] = {chunk.begin, chunk.end, chunk.tokens, chunk.new_tokens};
+        if (s.scores != nullptr) onepass::all_scores(s.model.heads(), logits.data(), s.scores + i * logits.size());
+      },
+      &seen};
+  const std::string_view one = text.size == 0 ? std::string_view() : view(text);
+  onepass::TextResult r;
+  const auto status =
+      session->session.classify({&one, 1}, options, {&r, 1}, session->logits.span(), {scores, classes}, observer);
+  if (!status.ok()) return report(status.error(), error);
+  *result = result_of(r);
+  *count = seen.count;
+  if (seen.count <= capacity) return ONEPASS_OK;
+  return report(make_error(Code::buffer_too_small, Error::no_offset, "chunks", "the text has %zu chunks", seen.count),
+                error);
 }
 
 ONEPASS_API int onepass_label_applies(const onepass_model* model, uint32_t head, uint32_t c, const float* scores) {
@@ -361,6 +358,9 @@ ONEPASS_API onepass_status onepass_tokenize(onepass_session* session, onepass_st
   if (text.data == nullptr && text.size != 0) return null_argument("text", error);
   onepass::ClassifyOptions options;
   if (const auto bad = classify_options(given, &options, error); bad != ONEPASS_OK) return bad;
+  if (options.on_long == onepass::OnLong::chunk) {
+    return invalid("on_long", "tokens are those of one pass: tokenize a chunk of the text at a time", error);
+  }
   auto encoded =
       session->session.tokenize(text.size == 0 ? std::string_view() : std::string_view(text.data, text.size), options);
   if (!encoded.ok()) return report(encoded.error(), error);
@@ -378,118 +378,4 @@ ONEPASS_API onepass_status onepass_tokenize(onepass_session* session, onepass_st
 
 ONEPASS_API onepass_string onepass_piece(const onepass_model* model, uint32_t id) {
   return model == nullptr ? onepass_string{"", 0} : string(model->model.tokenizer().token(id));
-}
-
-namespace {
-
-onepass_result result_of(const onepass::TextResult& from) {
-  onepass_result to{};
-  to.tokens = from.tokens;
-  to.truncated = from.truncated ? 1u : 0u;
-  to.confidence = from.confidence;
-  return to;
-}
-
-// Copies the labels of one text's tokens to the caller, where they fit.
-struct TokenCopy {
-  onepass_token* tokens;
-  float *scores, *logits;
-  size_t capacity;
-  size_t count = 0;
-
-  static onepass::Status call(void* context, const onepass::TokenRows& rows) noexcept {
-    TokenCopy& self = *static_cast<TokenCopy*>(context);
-    self.count = rows.ids.size();
-    if (self.count > self.capacity) {
-      return make_error(Code::buffer_too_small, Error::no_offset, "tokens", "the text has %zu tokens", self.count);
-    }
-    for (size_t t = 0; self.tokens != nullptr && t < self.count; ++t) {
-      self.tokens[t] = {rows.ids[t], rows.spans[t].begin, rows.spans[t].end};
-    }
-    if (self.scores != nullptr) std::memcpy(self.scores, rows.scores.data(), rows.scores.size_bytes());
-    if (self.logits != nullptr) std::memcpy(self.logits, rows.logits.data(), rows.logits.size_bytes());
-    return {};
-  }
-};
-
-// Copies entities to the caller as far as they fit, and counts them all.
-struct EntityCopy {
-  onepass::EntityFinder finder;
-  onepass_entity* entities;
-  size_t capacity;
-  size_t* starts;
-  size_t count = 0;
-
-  static onepass::Status call(void* context, const onepass::TokenRows& rows) noexcept {
-    EntityCopy& self = *static_cast<EntityCopy*>(context);
-    self.finder.find(rows, {add, context});
-    self.starts[rows.text + 1] = self.count;
-    return {};
-  }
-  static void add(void* context, const onepass::Entity& e) noexcept {
-    EntityCopy& self = *static_cast<EntityCopy*>(context);
-    if (self.count < self.capacity) self.entities[self.count] = {string(e.group), e.label, e.score, e.begin, e.end};
-    ++self.count;
-  }
-};
-
-}  // namespace
-
-ONEPASS_API onepass_status onepass_label_tokens(onepass_session* session, onepass_string text,
-                                                const onepass_classify_options* given, onepass_result* result,
-                                                onepass_token* tokens, float* scores, float* logits, size_t capacity,
-                                                size_t* count, onepass_error* error) {
-  if (count == nullptr) return null_argument("count", error);
-  *count = 0;
-  if (session == nullptr) return null_argument("session", error);
-  onepass::ClassifyOptions options;
-  if (const auto bad = classify_options(given, &options, error); bad != ONEPASS_OK) return bad;
-  if (const auto bad = take_texts(session, &text, 1, error); bad != ONEPASS_OK) return bad;
-  TokenCopy copy{tokens, scores, logits, capacity};
-  const auto status =
-      session->session.label_tokens(session->texts.span(), options, session->results.span(), {TokenCopy::call, &copy});
-  *count = copy.count;
-  if (!status.ok()) return report(status.error(), error);
-  if (result != nullptr) *result = result_of(session->results[0]);
-  return ONEPASS_OK;
-}
-
-ONEPASS_API onepass_status onepass_find_entities(onepass_session* session, const onepass_string* texts, size_t count,
-                                                 const onepass_entity_options* given, onepass_result* results,
-                                                 onepass_entity* entities, size_t capacity, size_t* starts,
-                                                 onepass_error* error) {
-  if (starts == nullptr) return null_argument("starts", error);
-  starts[0] = 0;
-  if (session == nullptr) return null_argument("session", error);
-  if (!has_size(given)) return no_size("onepass_entity_options", error);
-  const auto options = read_options(given);
-  onepass_classify_options of_text = ONEPASS_INIT(onepass_classify_options);
-  std::memcpy(&of_text.on_long, &options.on_long, sizeof(of_text.on_long));
-  of_text.max_tokens = options.max_tokens;
-  onepass::ClassifyOptions use;
-  if (const auto bad = classify_options(&of_text, &use, error); bad != ONEPASS_OK) return bad;
-  uint32_t aggregation = 0;
-  static_assert(sizeof(aggregation) == sizeof(options.aggregation));
-  std::memcpy(&aggregation, &options.aggregation, sizeof(aggregation));
-  if (aggregation >= onepass::aggregation_count) {
-    return invalid("aggregation", "must be one of onepass_aggregation", error);
-  }
-  const onepass::Model& model = session->session.model();
-  if (options.head >= model.heads().size()) return invalid("head", "the model has fewer heads", error);
-  if (count == 0) return ONEPASS_OK;
-  if (texts == nullptr) return null_argument("texts", error);
-  if (entities == nullptr && capacity != 0) return null_argument("entities", error);
-  if (const auto bad = take_texts(session, texts, count, error); bad != ONEPASS_OK) return bad;
-  EntityCopy copy{onepass::EntityFinder(model, options.head, static_cast<onepass::Aggregation>(aggregation)), entities,
-                  capacity, starts};
-  const auto status =
-      session->session.label_tokens(session->texts.span(), use, session->results.span(), {EntityCopy::call, &copy});
-  if (!status.ok()) return report(status.error(), error);
-  for (size_t b = 0; results != nullptr && b < count; ++b) results[b] = result_of(session->results[b]);
-  if (copy.count > capacity) {
-    return report(
-        make_error(Code::buffer_too_small, Error::no_offset, "entities", "the texts have %zu entities", copy.count),
-        error);
-  }
-  return ONEPASS_OK;
 }

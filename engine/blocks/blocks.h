@@ -4,6 +4,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <span>
 
 #include "engine/arch/arch.h"
 #include "engine/runtime/weights.h"
@@ -19,7 +20,7 @@ constexpr size_t chunk_rows = 96;
 struct RowScratch {
   float* wide;       // [chunk_rows, max(U, B, D)]
   float* narrow;     // [chunk_rows, D]
-  float* normed;     // [chunk_rows, D], where NormPlace::pre
+  float* normed;     // [chunk_rows, D], where norms come first
   int8_t* codes;     // [chunk_rows, codes_stride]
   float* scales;     // [chunk_rows]
   int32_t* peaks;    // [chunk_rows, 16]
@@ -77,12 +78,16 @@ void embed_rows(const Config& config, const Weights& weights, const kernels::Ker
 void norm_rows(const Config& config, const NormWeights& norm, const kernels::KernelTable& kernels, ConstMatrix x,
                ConstMatrix residual, size_t rows, size_t width, Matrix y, Matrix sum = {nullptr, 0}) noexcept;
 
+// The norm of `heads` heads side by side, each for itself, in place.
+void norm_heads(const Config& config, const NormWeights& norm, const kernels::KernelTable& kernels, Matrix x,
+                size_t heads, size_t rows) noexcept;
+
 // What the attention of a layer reads: x, or its norm in scratch.normed. rows <= chunk_rows.
 ConstMatrix attention_input_rows(const Config& config, const LayerWeights& layer, size_t number,
                                  const kernels::KernelTable& kernels, ConstMatrix x, size_t rows,
                                  const RowScratch& scratch) noexcept;
 
-// Cosines and sines of positions 0, 1, ...: [position][R].
+// Cosines and sines of positions 0, 1, ...: [position][R]. Positions of long texts follow, where they turn differently.
 struct RotaryTable {
   const float* cos = nullptr;
   const float* sin = nullptr;
@@ -92,22 +97,30 @@ struct RotaryTable {
 void rotate_rows(const Config& config, const RotaryTable& table, const kernels::KernelTable& kernels, Matrix x,
                  size_t heads, const uint32_t* positions, size_t rows) noexcept;
 
-// Room that attention_head needs for texts of up to `tokens` tokens.
+// Room that attention_heads needs for texts of up to `tokens` tokens.
 size_t attention_floats(const Config& config, size_t tokens) noexcept;
 
-// Softmax attention of one head of one text: q_count queries, from the first token on, against kv_count keys and
-// values. `relative_index`: PositionTables::relative_index, where the architecture has relative positions.
-void attention_head(const Config& config, const Weights& weights, const kernels::KernelTable& kernels, size_t layer,
-                    size_t head, ConstMatrix q, size_t q_count, ConstMatrix k, ConstMatrix v, size_t kv_count,
-                    const uint16_t* relative_index, Matrix out, const RowScratch& scratch) noexcept;
+// Heads [begin, end), which share their keys and values.
+struct HeadRange {
+  size_t begin, end;
+};
+// Softmax attention of some heads of one text: q_count queries, the first of which is that of token `first`, against
+// kv_count keys and values. `relative_index`: PositionTables::relative_index, where the architecture has relative
+// positions.
+void attention_heads(const Config& config, const Weights& weights, const kernels::KernelTable& kernels, size_t layer,
+                     HeadRange heads, ConstMatrix q, size_t first, size_t q_count, ConstMatrix k, ConstMatrix v,
+                     size_t kv_count, const uint16_t* relative_index, Matrix out, const RowScratch& scratch) noexcept;
 
-// The rest of a layer: x = norm(x + W attn); x = norm(x + ffn(x)), or x = x + W attn; x = x + ffn(norm(x)).
+// The rest of a layer: x = norm(x + W attn); x = norm(x + ffn(x)), or x = x + W attn; x = x + ffn(norm(x)), or the same
+// with a norm of what is added.
 // rows <= chunk_rows.
 void layer_tail_rows(const Config& config, const LayerWeights& layer, const kernels::KernelTable& kernels,
                      ConstMatrix attn, size_t rows, Matrix x, const RowScratch& scratch) noexcept;
 
-// One row from the rows of one text. Requires a pool that has one.
-void pool_text(Pool pool, ConstMatrix x, size_t rows, size_t width, float* out) noexcept;
+// The token that is pooled, by the ids of its text. Requires pools_one_token.
+size_t pooled_token(const Config& config, std::span<const uint32_t> ids) noexcept;
+// The mean of the rows of one text.
+void mean_of_rows(ConstMatrix x, size_t rows, size_t width, float* out) noexcept;
 
 // What the heads read: act(W pooled + b), or its norm, in scratch, where the architecture has a pooler; else the pooled
 // rows themselves. rows <= chunk_rows.

@@ -44,11 +44,19 @@ void layer_tail_rows(const Config& config, const LayerWeights& layer, const Kern
       ffn(config, layer, kernels, x, rows, branch, scratch);
       norm_rows(config, layer.ffn_norm, kernels, branch, x, rows, config.width, x);
       break;
-    case NormPlace::pre: {
+    case NormPlace::pre:
+    case NormPlace::sandwich: {
+      const bool sandwich = config.arch.norm_place == NormPlace::sandwich;
       const Matrix normed{scratch.normed, config.width};
       linear_rows(kernels, layer.attn_out, attn, rows, branch, scratch);
+      if (sandwich) {
+        norm_rows(config, layer.attn_post_norm, kernels, branch, {nullptr, 0}, rows, config.width, branch);
+      }
       norm_rows(config, layer.ffn_norm, kernels, branch, x, rows, config.width, normed, x);
       ffn(config, layer, kernels, normed, rows, branch, scratch);
+      if (sandwich) {
+        norm_rows(config, layer.ffn_post_norm, kernels, branch, {nullptr, 0}, rows, config.width, branch);
+      }
       kernels.add_scaled({.x = x.data,
                           .r = branch.data,
                           .y = x.data,

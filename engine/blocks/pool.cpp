@@ -6,25 +6,35 @@ namespace onepass {
 
 using kernels::KernelTable;
 
-void pool_text(Pool pool, ConstMatrix x, size_t rows, size_t width, float* out) noexcept {
-  switch (pool) {
-    case Pool::first_token:
-      std::memcpy(out, x.row(0), width * sizeof(float));
-      break;
-    case Pool::mean: {
-      // Ascending tokens, one sum an element: the order does not depend on how texts are packed.
-      std::memset(out, 0, width * sizeof(float));
-      for (size_t t = 0; t < rows; ++t) {
-        const float* row = x.row(t);
-        for (size_t d = 0; d < width; ++d) out[d] += row[d];
-      }
-      const float count = static_cast<float>(rows);
-      for (size_t d = 0; d < width; ++d) out[d] /= count;
-      break;
+size_t pooled_token(const Config& config, std::span<const uint32_t> ids) noexcept {
+  const size_t last = ids.size() - 1;
+  switch (config.arch.pool) {
+    case Pool::last:
+      return last;
+    case Pool::last_not_pad: {
+      size_t at = last;
+      while (at > 0 && ids[at] == config.pad_id) --at;
+      return at;
     }
-    case Pool::every_token:
-      break;
+    case Pool::first_pad_minus_1: {
+      size_t at = 0;
+      while (at <= last && ids[at] != config.pad_id) ++at;
+      return at == 0 ? last : at - 1;
+    }
+    default:
+      return 0;
   }
+}
+
+void mean_of_rows(ConstMatrix x, size_t rows, size_t width, float* out) noexcept {
+  // Ascending tokens, one sum an element: the order does not depend on how texts are packed.
+  std::memset(out, 0, width * sizeof(float));
+  for (size_t t = 0; t < rows; ++t) {
+    const float* row = x.row(t);
+    for (size_t d = 0; d < width; ++d) out[d] += row[d];
+  }
+  const float count = static_cast<float>(rows);
+  for (size_t d = 0; d < width; ++d) out[d] /= count;
 }
 
 ConstMatrix pooler_rows(const Config& config, const Weights& weights, const KernelTable& kernels, size_t rows,

@@ -21,13 +21,15 @@ struct Shape {
 
 // Every buffer of a pass.
 struct Buffers {
-  uint32_t* positions;  // [T]
-  float* x;             // [T,D]
-  float* qkv;           // [T,QKV]
-  float* attn;          // [T,HE]
-  float* pooled_x;      // [B,D]
-  float* pooled_q;      // [B,pooled_q_stride]
-  uint8_t* slots;       // RowScratch of every thread
+  uint32_t* positions;         // [T]
+  uint32_t* pooled_rows;       // [B], of x, where pools_one_token
+  uint32_t* pooled_positions;  // [B]
+  float* x;                    // [T,D]
+  float* qkv;                  // [T,QKV]
+  float* attn;                 // [T,HE]
+  float* pooled_x;             // [B,D]
+  float* pooled_q;             // [B,pooled_q_stride]
+  uint8_t* slots;              // RowScratch of every thread
   size_t slot_bytes;
 
   RowScratch slot(const Config& config, const Shape& shape, size_t i) const noexcept;
@@ -46,7 +48,7 @@ RowScratch take_scratch(Arena& arena, const Config& c, const Shape& shape) noexc
   RowScratch s;
   s.wide = arena.take<float>(chunk_rows * widest);
   s.narrow = arena.take<float>(chunk_rows * width);
-  s.normed = arena.take<float>(c.arch.norm_place == NormPlace::pre ? chunk_rows * width : 0);
+  s.normed = arena.take<float>(c.arch.norm_place != NormPlace::post ? chunk_rows * width : 0);
   s.codes = arena.take<int8_t>(chunk_rows * codes_stride(widest));
   s.scales = arena.take<float>(chunk_rows);
   s.peaks = arena.take<int32_t>(chunk_rows * 16);
@@ -63,6 +65,8 @@ RowScratch Buffers::slot(const Config& config, const Shape& shape, size_t i) con
 Buffers take_buffers(Arena& arena, const Config& c, const Shape& shape) noexcept {
   Buffers b;
   b.positions = arena.take<uint32_t>(shape.tokens);
+  b.pooled_rows = arena.take<uint32_t>(shape.texts);
+  b.pooled_positions = arena.take<uint32_t>(shape.texts);
   b.x = arena.take<float>(shape.tokens * c.width);
   b.qkv = arena.take<float>(shape.tokens * qkv_width(c));
   b.attn = arena.take<float>(shape.tokens * query_width(c));
@@ -106,10 +110,10 @@ class Pass {
     observe("embed", x_, batch_.tokens());
     for (size_t l = 0; l < config_.layers; ++l) {
       attend(l);
-      if (pools_first(l)) {
+      if (pools_one(l)) {
         rows_in_chunks(batch_.texts(), [&](size_t begin, size_t rows, const RowScratch& scratch) {
           for (size_t b = begin; b < begin + rows; ++b) {
-            std::memcpy(pooled_x_.row(b), x_.row(batch_.starts[b]), config_.width * sizeof(float));
+            std::memcpy(pooled_x_.row(b), x_.row(buffers_.pooled_rows[b]), config_.width * sizeof(float));
           }
           layer_tail_rows(config_, layer(l), kernels_, {attn_.row(begin), attn_.stride}, rows,
                           {pooled_x_.row(begin), pooled_x_.stride}, scratch);
@@ -144,8 +148,7 @@ class Pass {
     if (labels_tokens()) return;
     rows_in_chunks(batch_.texts(), [&](size_t begin, size_t rows, const RowScratch& scratch) {
       for (size_t b = begin; b < begin + rows; ++b) {
-        pool_text(config_.arch.pool, {x_.row(batch_.starts[b]), x_.stride}, text_tokens(b), config_.width,
-                  pooled_x_.row(b));
+        mean_of_rows({x_.row(batch_.starts[b]), x_.stride}, text_tokens(b), config_.width, pooled_x_.row(b));
       }
       finish(pooled_rows(begin), begin, rows, scratch);
     });
@@ -158,19 +161,24 @@ class Pass {
   bool labels_tokens() const noexcept { return config_.arch.pool == Pool::every_token; }
   Matrix pooled_rows(size_t begin) const noexcept { return {pooled_x_.row(begin), pooled_x_.stride}; }
 
-  // True in the layer of which only the first token of each text is needed.
-  bool pools_first(size_t layer) const noexcept {
-    return layer + 1 == config_.layers && config_.arch.pool == Pool::first_token;
+  // True in the layer of which only one token of each text is needed.
+  bool pools_one(size_t layer) const noexcept {
+    return layer + 1 == config_.layers && pools_one_token(config_.arch.pool);
   }
 
   void fill_positions() noexcept {
     const uint32_t first = config_.arch.position_first;
     const bool skip_pad = config_.arch.position == Position::learned_after_pad;
     for (size_t b = 0; b < batch_.texts(); ++b) {
-      uint32_t next = first;
+      const bool is_long = config_.rotary_original != 0 && text_tokens(b) > config_.rotary_original;
+      uint32_t next = is_long ? static_cast<uint32_t>(tables_.long_row()) : first;
       for (size_t t = batch_.starts[b]; t < batch_.starts[b + 1]; ++t) {
         buffers_.positions[t] = skip_pad && batch_.ids[t] + 1 == first ? first - 1 : next++;
       }
+      if (!pools_one_token(config_.arch.pool)) continue;
+      const size_t token = pooled_token(config_, batch_.ids.subspan(batch_.starts[b], text_tokens(b)));
+      buffers_.pooled_rows[b] = static_cast<uint32_t>(batch_.starts[b] + token);
+      buffers_.pooled_positions[b] = buffers_.positions[buffers_.pooled_rows[b]];
     }
   }
 
@@ -193,25 +201,31 @@ class Pass {
         attention_input_rows(config_, layer(l), l, kernels_, {x_.row(begin), x_.stride}, rows, scratch);
     const LinearInput input = prepare_input(kernels_, qkv, x, rows, scratch);
     const Matrix out{qkv_.row(begin), qkv_.stride};
-    if (!pools_first(l)) {
+    const uint32_t* positions = buffers_.positions + begin;
+    if (!pools_one(l)) {
       linear_channels(kernels_, qkv, input, out, 0, qkv.n);
-      rotate(l, begin, out, config_.heads + config_.kv_heads, rows);
+      norm_queries(l, out, rows);
+      norm_keys(l, {out.data + query_width(config_), out.stride}, rows);
+      rotate(l, positions, out, config_.heads + config_.kv_heads, rows);
       return;
     }
     linear_channels(kernels_, qkv, input, out, query_width(config_) / 32 * 32, qkv.n);
-    rotate(l, begin, {out.data + query_width(config_), out.stride}, config_.kv_heads, rows);
-    // The texts whose first token lies in these rows are neighbours: their rows are moved together, so that their
-    // queries are one product. They stand at position 0, where nothing is turned.
-    const auto first = std::lower_bound(batch_.starts.begin(), batch_.starts.end() - 1, begin);
-    const auto last = std::lower_bound(first, batch_.starts.end() - 1, begin + rows);
-    const auto b0 = static_cast<size_t>(first - batch_.starts.begin());
+    const Matrix keys{out.data + query_width(config_), out.stride};
+    norm_keys(l, keys, rows);
+    rotate(l, positions, keys, config_.kv_heads, rows);
+    // The texts whose pooled token lies in these rows are neighbours: their rows are moved together, so that their
+    // queries are one product.
+    const uint32_t* all = buffers_.pooled_rows;
+    const uint32_t* first = std::lower_bound(all, all + batch_.texts(), begin);
+    const uint32_t* last = std::lower_bound(first, all + batch_.texts(), begin + rows);
+    const auto b0 = static_cast<size_t>(first - all);
     LinearInput pooled{{scratch.narrow, config_.width},
                        static_cast<size_t>(last - first),
                        input.codes,
                        input.codes_stride,
                        input.scales};
     for (size_t i = 0; i < pooled.rows; ++i) {
-      const size_t row = batch_.starts[b0 + i] - begin;  // >= i, so moving forward overwrites nothing still needed
+      const size_t row = first[i] - begin;  // >= i, so moving forward overwrites nothing still needed
       if (input.codes != nullptr) {
         std::memmove(scratch.codes + i * input.codes_stride, scratch.codes + row * input.codes_stride,
                      input.codes_stride);
@@ -220,54 +234,74 @@ class Pass {
         std::memcpy(scratch.narrow + i * config_.width, x.row(row), config_.width * sizeof(float));
       }
     }
-    linear_channels(kernels_, qkv, pooled, {pooled_q_.row(b0), pooled_q_.stride}, 0, pooled_q_.stride);
+    const Matrix queries{pooled_q_.row(b0), pooled_q_.stride};
+    linear_channels(kernels_, qkv, pooled, queries, 0, pooled_q_.stride);
+    norm_queries(l, queries, pooled.rows);
+    rotate(l, buffers_.pooled_positions + b0, queries, config_.heads, pooled.rows);
   }
 
-  void rotate(size_t l, size_t begin, Matrix x, size_t heads, size_t rows) noexcept {
-    if (config_.arch.position != Position::rotary) return;
-    rotate_rows(config_, config_.windowed(l) ? tables_.local() : tables_.global(), kernels_, x, heads,
-                buffers_.positions + begin, rows);
+  void norm_queries(size_t l, Matrix x, size_t rows) noexcept {
+    if (config_.arch.qk_norm != 0) norm_heads(config_, layer(l).q_norm, kernels_, x, config_.heads, rows);
+  }
+  void norm_keys(size_t l, Matrix x, size_t rows) noexcept {
+    if (config_.arch.qk_norm != 0) norm_heads(config_, layer(l).k_norm, kernels_, x, config_.kv_heads, rows);
+  }
+
+  void rotate(size_t l, const uint32_t* positions, Matrix x, size_t heads, size_t rows) noexcept {
+    if (config_.arch.position != Position::rotary || rows == 0) return;
+    rotate_rows(config_, config_.windowed(l) ? tables_.local() : tables_.global(), kernels_, x, heads, positions, rows);
   }
 
   void final_norm(Matrix x, size_t rows) noexcept {
     norm_rows(config_, weights_.final_norm, kernels_, x, {nullptr, 0}, rows, config_.width, x);
   }
 
-  // Attention of every text and head; pairs are dealt out by their cost, which grows with the square of the length.
+  // Attention of every text and head. Heads that share keys and values are computed together, but where that would
+  // leave slots without work. What is computed together is dealt out by its cost, which grows with the square of the
+  // length.
   void attend(size_t layer) noexcept {
-    const bool first_only = pools_first(layer);
-    const auto cost = [&](size_t b) {
+    const bool one_only = pools_one(layer);
+    const size_t groups = config_.kv_heads, group = config_.heads / groups;
+    const auto cost = [&](size_t b, size_t heads) {
       const auto t = static_cast<double>(text_tokens(b));
-      return first_only ? t : t * t;
+      return (one_only ? t : t * t) * static_cast<double>(heads);
     };
     double total = 0;
-    for (size_t b = 0; b < batch_.texts(); ++b) total += cost(b) * config_.heads;
+    for (size_t b = 0; b < batch_.texts(); ++b) total += cost(b, config_.heads);
     run_on_all(executor_, [&](size_t slot, size_t slots) {
       const RowScratch scratch = buffers_.slot(config_, shape_, slot);
       const double low = total * static_cast<double>(slot) / static_cast<double>(slots);
       const double high = total * static_cast<double>(slot + 1) / static_cast<double>(slots);
+      const size_t wholes = batch_.texts() * groups;
+      const size_t parts = std::min(group, (slots + wholes - 1) / wholes);
       double before = 0;
       for (size_t b = 0; b < batch_.texts(); ++b) {
-        for (size_t h = 0; h < config_.heads; ++h, before += cost(b)) {
-          // A pair belongs to the slot in whose share its middle lies.
-          const double middle = before + 0.5 * cost(b);
+        for (size_t part = 0; part < groups * parts; ++part) {
+          const Range range = split_range(group, part % parts, parts);
+          const size_t first_head = part / parts * group;
+          // A part belongs to the slot in whose share its middle lies.
+          const double middle = before + 0.5 * cost(b, range.end - range.begin);
+          before += cost(b, range.end - range.begin);
           if (middle < low || middle >= high) continue;
-          const size_t start = batch_.starts[b];
-          const size_t tokens = text_tokens(b);
-          const size_t q_width = query_width(config_);
-          const size_t kv_width = size_t{config_.kv_heads} * config_.head_width;
-          const ConstMatrix k{qkv_.row(start) + q_width, qkv_.stride};
-          const ConstMatrix v{qkv_.row(start) + q_width + kv_width, qkv_.stride};
-          if (first_only) {
-            attention_head(config_, weights_, kernels_, layer, h, {pooled_q_.row(b), pooled_q_.stride}, 1, k, v, tokens,
-                           tables_.relative_index(), {attn_.row(b), attn_.stride}, scratch);
-          } else {
-            attention_head(config_, weights_, kernels_, layer, h, {qkv_.row(start), qkv_.stride}, tokens, k, v, tokens,
-                           tables_.relative_index(), {attn_.row(start), attn_.stride}, scratch);
-          }
+          attend_text(layer, b, {first_head + range.begin, first_head + range.end}, scratch);
         }
       }
     });
+  }
+
+  void attend_text(size_t layer, size_t b, HeadRange heads, const RowScratch& scratch) noexcept {
+    const size_t start = batch_.starts[b], tokens = text_tokens(b);
+    const size_t q_width = query_width(config_), kv_width = size_t{config_.kv_heads} * config_.head_width;
+    const ConstMatrix k{qkv_.row(start) + q_width, qkv_.stride};
+    const ConstMatrix v{qkv_.row(start) + q_width + kv_width, qkv_.stride};
+    if (pools_one(layer)) {
+      attention_heads(config_, weights_, kernels_, layer, heads, {pooled_q_.row(b), pooled_q_.stride},
+                      buffers_.pooled_rows[b] - start, 1, k, v, tokens, tables_.relative_index(),
+                      {attn_.row(b), attn_.stride}, scratch);
+    } else {
+      attention_heads(config_, weights_, kernels_, layer, heads, {qkv_.row(start), qkv_.stride}, 0, tokens, k, v,
+                      tokens, tables_.relative_index(), {attn_.row(start), attn_.stride}, scratch);
+    }
   }
 
   // The logits of rows [begin, begin + rows), from what was pooled for them or, labelling tokens, from their own rows.

@@ -1,27 +1,11 @@
 #include "engine/runtime/session.h"
 
 #include <algorithm>
-#include <cstdio>
 #include <cstring>
 
-#include "engine/runtime/decide.h"
+#include "engine/runtime/session_errors.h"
 
 namespace onepass {
-
-namespace {
-
-Error no_memory(const char* what, size_t bytes) noexcept {
-  return make_error(Code::out_of_memory, Error::no_offset, what,
-                    "no memory for %zu bytes; use shorter texts or smaller batches", bytes);
-}
-
-// Names the text of a batch that an error is about.
-Error of_text(Error error, size_t text) noexcept {
-  if (std::strcmp(error.where, "text") == 0) std::snprintf(error.where, sizeof(error.where), "text %zu", text);
-  return error;
-}
-
-}  // namespace
 
 Result<Session> Session::create(const Model& model, const SessionOptions& options) noexcept {
   const kernels::KernelTable* table = kernels::kernel_table(options.isa);
@@ -35,110 +19,22 @@ Result<Session> Session::create(const Model& model, const SessionOptions& option
 
 Status Session::encode(std::string_view text, const ClassifyOptions& options, Array<TokenSpan>* spans,
                        TextResult& result) noexcept {
-  const size_t model_limit = model_->config().max_tokens;
-  const size_t limit = options.max_tokens == 0 ? model_limit : std::min(options.max_tokens, model_limit);
+  const size_t limit = token_limit(options);
   EncodeStats stats;
   const size_t before = ids_.size();
   ONEPASS_TRY(model_->tokenizer().encode(text, {.max_tokens = limit}, encode_scratch_, ids_, spans, &stats));
-  result.tokens = static_cast<uint32_t>(ids_.size() - before);
-  result.truncated = stats.truncated;
+  result = {.tokens = static_cast<uint32_t>(ids_.size() - before),
+            .text_tokens = static_cast<uint32_t>(stats.total_tokens),
+            .truncated = stats.truncated,
+            .bytes_read = stats.truncated ? stats.bytes_used : text.size()};
   if (stats.truncated && options.on_long == OnLong::error) {
     return make_error(Code::text_too_long, stats.bytes_used, "text",
-                      "%zu tokens, and the limit is %zu: shorten the text, or allow it to be truncated",
+                      "%zu tokens, and the limit is %zu: shorten the text, or allow it to be cut or read in chunks",
                       stats.total_tokens, limit);
   }
   if (result.tokens == 0) {
     return make_error(Code::invalid_argument, Error::no_offset, "text",
                       "the text has no tokens and the tokenizer's template adds none");
-  }
-  return {};
-}
-
-Result<size_t> Session::fill_pass(std::span<const std::string_view> texts, size_t begin, const ClassifyOptions& options,
-                                  Array<TokenSpan>* spans, std::span<TextResult> results) noexcept {
-  ids_.clear();
-  starts_.clear();
-  if (spans != nullptr) spans->clear();
-  if (!starts_.push_back(0)) return no_memory("texts", sizeof(uint32_t));
-  size_t end = begin;
-  // At least one text a pass; a text that would exceed the budget opens the next pass.
-  while (end < texts.size()) {
-    const size_t before = ids_.size();
-    if (const Status s = encode(texts[end], options, spans, results[end]); !s.ok()) return of_text(s.error(), end);
-    if (end != begin && ids_.size() > options_.tokens_per_pass) {
-      if (!ids_.resize(before)) return no_memory("texts", before);
-      break;
-    }
-    if (!starts_.push_back(static_cast<uint32_t>(ids_.size()))) return no_memory("texts", starts_.size() * 4);
-    ++end;
-  }
-  return end;
-}
-
-Status Session::classify(std::span<const std::string_view> texts, const ClassifyOptions& options,
-                         std::span<TextResult> results, std::span<float> logits, std::span<float> scores) noexcept {
-  const size_t classes = model_->total_classes();
-  if (model_->labels_tokens()) {
-    return make_error(Code::invalid_argument, Error::no_offset, "heads",
-                      "the model labels tokens, not texts: ask for the labels of tokens, or for entities");
-  }
-  if (results.size() < texts.size() || logits.size() < texts.size() * classes ||
-      (!scores.empty() && scores.size() < texts.size() * classes)) {
-    return make_error(Code::buffer_too_small, Error::no_offset, "results",
-                      "%zu texts need %zu floats of logits and of scores", texts.size(), texts.size() * classes);
-  }
-  for (size_t begin = 0; begin < texts.size();) {
-    ONEPASS_TRY_ASSIGN(end, fill_pass(texts, begin, options, nullptr, results));
-    ONEPASS_TRY(
-        run_pass({ids_.span(), starts_.span(), begin}, logits.subspan(begin * classes, (end - begin) * classes), {}));
-    begin = end;
-  }
-  if (scores.empty()) return {};
-  for (size_t b = 0; b < texts.size(); ++b) {
-    results[b].confidence = all_scores(model_->heads(), logits.data() + b * classes, scores.data() + b * classes);
-  }
-  return {};
-}
-
-Status Session::label_tokens(std::span<const std::string_view> texts, const ClassifyOptions& options,
-                             std::span<TextResult> results, const TokenVisitor& visitor) noexcept {
-  const size_t classes = model_->total_classes();
-  if (!model_->labels_tokens()) {
-    return make_error(Code::invalid_argument, Error::no_offset, "heads",
-                      "the model labels texts, not tokens: classify its texts instead");
-  }
-  if (results.size() < texts.size()) {
-    return make_error(Code::buffer_too_small, Error::no_offset, "results", "%zu texts need as many results",
-                      texts.size());
-  }
-  const size_t before = model_->tokenizer().special_before();
-  const size_t after = model_->tokenizer().special_count() - before;
-  for (size_t begin = 0; begin < texts.size();) {
-    ONEPASS_TRY_ASSIGN(end, fill_pass(texts, begin, options, &spans_, results));
-    const size_t floats = ids_.size() * classes;
-    if (!token_logits_.resize_uninitialized(floats) || !token_scores_.resize_uninitialized(floats)) {
-      return no_memory("texts", floats * 2 * sizeof(float));
-    }
-    ONEPASS_TRY(run_pass({ids_.span(), starts_.span(), begin}, token_logits_.span(), {}));
-    for (size_t b = begin; b < end; ++b) {
-      const size_t first = starts_[b - begin], count = starts_[b - begin + 1] - first;
-      const TokenRows rows{.text = b,
-                           .source = texts[b],
-                           .ids = ids_.span().subspan(first, count),
-                           .spans = spans_.span().subspan(first, count),
-                           .begin = before,
-                           .end = count - after,
-                           .logits = token_logits_.span().subspan(first * classes, count * classes),
-                           .scores = token_scores_.span().subspan(first * classes, count * classes)};
-      results[b].confidence = 1;
-      for (size_t t = 0; t < count; ++t) {
-        const size_t at = (first + t) * classes;
-        const float sure = all_scores(model_->heads(), token_logits_.data() + at, token_scores_.data() + at);
-        if (t >= rows.begin && t < rows.end) results[b].confidence = std::min(results[b].confidence, sure);
-      }
-      ONEPASS_TRY(visitor.call(visitor.context, rows));
-    }
-    begin = end;
   }
   return {};
 }
@@ -192,7 +88,7 @@ Status Session::run_pass(const Batch& batch, std::span<float> logits, const Stag
                                           longest, options_.executor.threads);
   if (need > arena_.size()) {
     arena_ = Array<uint8_t>();
-    if (!arena_.resize_uninitialized(need)) return no_memory("session", need);
+    if (!arena_.resize_uninitialized(need)) return no_session_memory("session", need);
   }
   ONEPASS_TRY(tables_.reserve(model_->config(), model_->weights(), longest));
   return forward(model_->config(), model_->weights(), *kernels_, options_.executor, batch, arena_.span(), logits,
@@ -204,7 +100,7 @@ Status run_self_tests(const Model& model, kernels::Isa isa) noexcept {
   Array<float> logits;
   size_t line = 0;
   for (const SelfTestView& test : model.file().self_tests()) {
-    if (!logits.resize(test.logits.size())) return no_memory("self_test", test.logits.size() * sizeof(float));
+    if (!logits.resize(test.logits.size())) return no_session_memory("self_test", test.logits.size() * sizeof(float));
     const uint32_t starts[] = {0, static_cast<uint32_t>(test.ids.size())};
     ONEPASS_TRY(session.run_ids(test.ids, starts, logits.span()));
     if (std::memcmp(logits.data(), test.logits.data(), logits.size() * sizeof(float)) != 0) {

@@ -8,6 +8,7 @@
 #include "engine/core/array.h"
 #include "engine/core/parallel.h"
 #include "engine/core/result.h"
+#include "engine/runtime/chunk.h"
 #include "engine/runtime/forward.h"
 #include "engine/runtime/model.h"
 #include "kernels/table.h"
@@ -17,6 +18,13 @@ namespace onepass {
 enum class OnLong : uint8_t {
   error,     // text_too_long
   truncate,  // the first max_tokens tokens, template tokens kept; reported
+  chunk,     // in overlapping chunks of max_tokens tokens, whose logits are brought together
+};
+
+// How the logits of a long text's chunks become those of the text. Those of regression heads are always averaged.
+enum class Aggregate : uint8_t {
+  mean,  // of the chunks, weighted by their tokens without the template's
+  max,   // of each label
 };
 
 struct SessionOptions {
@@ -30,12 +38,26 @@ struct SessionOptions {
 struct ClassifyOptions {
   OnLong on_long = OnLong::truncate;
   size_t max_tokens = 0;  // 0, or more than the model's: the model's
+  // Chunks: tokens that two neighbours share, at most a quarter of max_tokens. The default is an eighth of it.
+  size_t overlap = default_overlap;
+  Aggregate aggregate = Aggregate::mean;
+
+  static constexpr size_t default_overlap = SIZE_MAX;
+};
+
+// Called with every chunk and its logits, text by text and in order.
+struct ChunkObserver {
+  void (*call)(void* context, size_t text, const Chunk& chunk, std::span<const float> logits) = nullptr;
+  void* context = nullptr;
 };
 
 struct TextResult {
-  uint32_t tokens = 0;  // that were read, template tokens included
+  uint32_t tokens = 0;  // that were read, template tokens included; of all chunks
+  uint32_t chunks = 1;
+  uint32_t text_tokens = 0;  // of the whole text, template tokens included
   bool truncated = false;
-  float confidence = 0;  // of the first label head
+  uint64_t bytes_read = 0;  // the tokens that were read lie in this many bytes from the text's beginning
+  float confidence = 0;     // of the first label head
 };
 
 // The tokens of one text, and what the heads say of each.
@@ -62,7 +84,8 @@ class Session {
 
   // results [B]; logits and scores [B, total_classes], heads side by side in the model's order; scores may be empty.
   Status classify(std::span<const std::string_view> texts, const ClassifyOptions& options,
-                  std::span<TextResult> results, std::span<float> logits, std::span<float> scores) noexcept;
+                  std::span<TextResult> results, std::span<float> logits, std::span<float> scores,
+                  const ChunkObserver& observer = {}) noexcept;
 
   // The labels of every token, of models whose heads are of the kind token_label. results [B]; the confidence of a text
   // is the least of its own tokens' by the first head, 1 where it has none. An error of the visitor ends the call.
@@ -90,6 +113,30 @@ class Session {
       : model_(&model), options_(options), kernels_(&kernels) {}
   Status encode(std::string_view text, const ClassifyOptions& options, Array<TokenSpan>* spans,
                 TextResult& result) noexcept;
+  // What the model is asked in one go: a text, or a chunk of one.
+  struct Segment {
+    size_t text;
+    Chunk chunk;
+    bool last;  // of its text
+  };
+  // Where `classify` is in its texts.
+  struct Reader {
+    std::span<const std::string_view> texts;
+    size_t text = 0;
+    bool in_chunks = false;
+    Chunker chunker{};
+  };
+  struct Output {
+    std::span<float> logits;
+    const ChunkObserver& observer;
+  };
+  // Appends the next segment's ids; false at the end of the texts.
+  Result<bool> read_segment(Reader& reader, const ClassifyOptions& options, std::span<TextResult> results) noexcept;
+  Status read_chunk(Reader& reader, const ClassifyOptions& options, TextResult& result) noexcept;
+  // Runs the first `count` segments, gives their texts what they say, and forgets them.
+  Status run_segments(size_t count, const ClassifyOptions& options, const Output& output) noexcept;
+  void add_chunk(const Segment& segment, const float* chunk_logits, Aggregate aggregate, float* logits) noexcept;
+  size_t token_limit(const ClassifyOptions& options) const noexcept;
   // Tokenises texts from `begin` on into ids_ and starts_, as many as one pass takes and at least one; returns where
   // they end. `spans` may be null.
   Result<size_t> fill_pass(std::span<const std::string_view> texts, size_t begin, const ClassifyOptions& options,
@@ -103,6 +150,10 @@ class Session {
   Array<uint32_t> ids_;
   Array<uint32_t> starts_;
   Array<TokenSpan> spans_;
+  Array<Segment> segments_;
+  Array<float> segment_logits_;  // [segments, total_classes] of a pass that has chunks
+  Array<double> sums_;           // [total_classes] of the text whose chunks are being read
+  double weight_ = 0;
   Array<float> token_logits_, token_scores_;
   Array<uint8_t> arena_;
   PositionTables tables_;

@@ -157,7 +157,7 @@ TEST_F(Arguments, ClassifyOptions) {
   };
   both({}, "onepass_classify_options");
   onepass_classify_options options = ONEPASS_INIT(onepass_classify_options);
-  const uint32_t no_rule = 2;
+  const uint32_t no_rule = 3;
   std::memcpy(&options.on_long, &no_rule, sizeof(no_rule));
   both(options, "on_long");
   options = ONEPASS_INIT(onepass_classify_options);

@@ -82,7 +82,7 @@ TEST_P(Classify, WritesWhatItSaysAndNoMore) {
   const size_t count = 3;
   std::vector<onepass_string> in;
   for (size_t b = 0; b < count; ++b) in.push_back(text_of(sample_texts()[b]));
-  std::vector<onepass_result> results(count + 1, {77, 77, 77});
+  std::vector<onepass_result> results(count + 1, {77, 77, 77, 77, 77, 77});
   std::vector<float> scores(count * classes_ + 1, 77), logits(count * classes_ + 1, 77);
   ASSERT_EQ(onepass_classify(session_.get(), in.data(), count, nullptr, results.data(), scores.data(), logits.data(),
                              nullptr),

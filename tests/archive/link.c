@@ -7,18 +7,21 @@ typedef void (*function)(void);
 #define ADDRESS(name) (function) name
 
 static const function all[] = {
-    ADDRESS(onepass_abi_version),    ADDRESS(onepass_version),
-    ADDRESS(onepass_status_name),    ADDRESS(onepass_best_isa),
-    ADDRESS(onepass_isa_available),  ADDRESS(onepass_model_open),
-    ADDRESS(onepass_model_close),    ADDRESS(onepass_model_open_memory),
-    ADDRESS(onepass_model_get_info), ADDRESS(onepass_model_label),
-    ADDRESS(onepass_model_get_head), ADDRESS(onepass_model_threshold),
-    ADDRESS(onepass_model_verify),   ADDRESS(onepass_session_open),
-    ADDRESS(onepass_session_close),  ADDRESS(onepass_session_isa),
-    ADDRESS(onepass_classify),       ADDRESS(onepass_label_applies),
-    ADDRESS(onepass_run_ids),        ADDRESS(onepass_scores),
-    ADDRESS(onepass_tokenize),       ADDRESS(onepass_piece),
-    ADDRESS(onepass_label_tokens),   ADDRESS(onepass_find_entities),
+    ADDRESS(onepass_abi_version),     ADDRESS(onepass_version),
+    ADDRESS(onepass_status_name),     ADDRESS(onepass_best_isa),
+    ADDRESS(onepass_isa_available),   ADDRESS(onepass_model_open),
+    ADDRESS(onepass_model_close),     ADDRESS(onepass_model_open_memory),
+    ADDRESS(onepass_model_get_info),  ADDRESS(onepass_model_label),
+    ADDRESS(onepass_model_get_head),  ADDRESS(onepass_model_threshold),
+    ADDRESS(onepass_model_verify),    ADDRESS(onepass_session_open),
+    ADDRESS(onepass_session_close),   ADDRESS(onepass_session_isa),
+    ADDRESS(onepass_classify),        ADDRESS(onepass_label_applies),
+    ADDRESS(onepass_run_ids),         ADDRESS(onepass_scores),
+    ADDRESS(onepass_tokenize),        ADDRESS(onepass_piece),
+    ADDRESS(onepass_decide),          ADDRESS(onepass_compare),
+    ADDRESS(onepass_classify_chunks), ADDRESS(onepass_route_name),
+    ADDRESS(onepass_reason_name),     ADDRESS(onepass_label_tokens),
+    ADDRESS(onepass_find_entities),
 };
 
 int main(void) {

@@ -160,6 +160,33 @@ TEST(Allocation, EachOfClassifyAndTheSessionGoesOn) {
   }
 }
 
+TEST(Allocation, EachOfChunksAndTheSessionGoesOn) {
+  const Model model = open_bytes(bytes_of("own_heads"));
+  std::string text;
+  for (int i = 0; i < 9; ++i) text += sample_texts().back() + ". ";
+  const std::vector<std::string_view> texts = {text, sample_texts()[0], text};
+  const ClassifyOptions options{.on_long = OnLong::chunk};
+  std::vector<TextResult> results(texts.size());
+  std::vector<float> logits(texts.size() * 12), scores(logits.size());
+  Session usual = open_session(model);
+  ASSERT_TRUE(usual.classify(texts, options, results, logits, scores).ok());
+  ASSERT_GT(results[0].chunks, 3u);
+  const std::vector<float> gold = logits;
+  bool recovered = true;
+  const size_t calls = fail_each([&] {
+    auto session = Session::create(model, {.executor = {}, .tokens_per_pass = 100});
+    if (!session.ok()) return session.code();
+    const Code code = session->classify(texts, options, results, logits, scores).code();
+    if (code == Code::ok) return code;
+    watch.fail_at = 0;
+    std::fill(logits.begin(), logits.end(), 0.0f);
+    recovered = recovered && session->classify(texts, options, results, logits, scores).ok() && same_bits(logits, gold);
+    return code;
+  });
+  EXPECT_GE(calls, 8u);
+  EXPECT_TRUE(recovered);
+}
+
 // The C API adds handles and buffers of its own.
 TEST(Allocation, EachOfTheCApi) {
   const AlignedCopy bytes(bytes_of("own_heads"));
@@ -209,6 +236,16 @@ TEST(Allocation, NoneAfterWarmUp) {
     std::vector<onepass_token> tokens(48);
     const std::vector<uint32_t> ids = {2, 30, 31, 3}, starts = {0, 4};
     size_t count = 0;
+    std::string long_text;
+    for (int i = 0; i < 9; ++i) long_text += sample_texts().back() + ". ";
+    const std::vector<onepass_string> long_texts = {{long_text.data(), long_text.size()}, texts[0]};
+    onepass_classify_options in_chunks = ONEPASS_INIT(onepass_classify_options);
+    in_chunks.on_long = ONEPASS_LONG_CHUNK;
+    std::vector<onepass_chunk> chunks(64);
+    std::vector<float> chunk_scores(64 * 12);
+    onepass_policy policy = ONEPASS_INIT(onepass_policy);
+    policy.negation_and_sarcasm = 1;
+    onepass_verdict verdict = ONEPASS_INIT(onepass_verdict);
     onepass_status failed = ONEPASS_OK;
     const auto everything = [&] {
       for (size_t n = texts.size(); n > 0; --n) {
@@ -217,6 +254,11 @@ TEST(Allocation, NoneAfterWarmUp) {
                                    logits.data(), nullptr);
         failed |= onepass_tokenize(session, texts[n - 1], nullptr, tokens.data(), 48, &count, nullptr);
       }
+      failed |= onepass_classify(session, long_texts.data(), long_texts.size(), &in_chunks, results.data(),
+                                 scores.data(), logits.data(), nullptr);
+      failed |= onepass_classify_chunks(session, long_texts[0], nullptr, results.data(), scores.data(), chunks.data(),
+                                        chunk_scores.data(), chunks.size(), &count, nullptr);
+      failed |= onepass_decide(model, &policy, long_texts[0], results.data(), scores.data(), &verdict, nullptr);
       failed |= onepass_run_ids(session, ids.data(), starts.data(), 1, logits.data(), nullptr);
       failed |= onepass_scores(model, logits.data(), scores.data(), nullptr);
     };

@@ -5,9 +5,11 @@
 #include <cmath>
 #include <cstdio>
 #include <numeric>
+#include <optional>
 
 #include "tools/cli/commands.h"
 #include "tools/cli/common.h"
+#include "tools/cli/policy.h"
 
 namespace onepass::cli {
 
@@ -15,10 +17,10 @@ namespace {
 
 // One text's outcome, whichever way it came in.
 struct Outcome {
-  uint32_t tokens = 0;
-  bool truncated = false;
-  float confidence = 1;
+  onepass_result result{};
   std::vector<float> scores, logits;
+  std::vector<Chunk> chunks{};  // where they were asked for
+  Verdict verdict{};
 };
 
 double milliseconds_since(std::chrono::steady_clock::time_point start) {
@@ -44,16 +46,17 @@ void append_map(std::string& out, const Head& head, const float* values) {
   out += '}';
 }
 
-std::string json_line(const Model& model, size_t index, const Outcome& outcome, bool with_logits) {
-  std::string out = "{\"i\":" + std::to_string(index) + ",\"tokens\":" + std::to_string(outcome.tokens) +
-                    ",\"truncated\":" + (outcome.truncated ? "true" : "false") + ",\"chunks\":1,\"heads\":{";
+// The heads of a text or of a chunk, which has no logits.
+void append_heads(std::string& out, const Model& model, const std::vector<float>& all_scores,
+                  std::span<const float> logits) {
+  out += "\"heads\":{";
   for (const Head& head : model.heads()) {
     if (head.index != 0) out += ',';
-    const float* scores = outcome.scores.data() + head.first_class;
+    const float* scores = all_scores.data() + head.first_class;
     out += json_string(head.name) + ":{\"kind\":";
     std::vector<std::string_view> applying;
     for (uint32_t c = 0; c < head.labels.size(); ++c) {
-      if (onepass_label_applies(model.get(), head.index, c, outcome.scores.data())) applying.push_back(head.labels[c]);
+      if (onepass_label_applies(model.get(), head.index, c, all_scores.data())) applying.push_back(head.labels[c]);
     }
     switch (head.kind) {
       case ONEPASS_SINGLE_LABEL:
@@ -74,13 +77,41 @@ std::string json_line(const Model& model, size_t index, const Outcome& outcome, 
       case ONEPASS_TOKEN_LABEL:  // run_entities
         break;
     }
-    if (with_logits) {
+    if (!logits.empty()) {
       out += ",\"logits\":";
-      append_list(out, std::span(outcome.logits).subspan(head.first_class, head.labels.size()), json_float);
+      append_list(out, logits.subspan(head.first_class, head.labels.size()), json_float);
     }
     out += '}';
   }
-  out += "},\"confidence\":" + json_float(outcome.confidence) + ",\"route\":\"local\",\"reasons\":[]}\n";
+  out += '}';
+}
+
+struct JsonOptions {
+  bool logits, chunk_scores, abstained;
+};
+
+std::string json_line(const Model& model, size_t index, const Outcome& outcome, const JsonOptions& options) {
+  const onepass_result& r = outcome.result;
+  std::string out = "{\"i\":" + std::to_string(index) + ",\"tokens\":" + std::to_string(r.tokens) +
+                    ",\"truncated\":" + (r.truncated != 0 ? "true" : "false") +
+                    ",\"chunks\":" + std::to_string(r.chunks) + ',';
+  append_heads(out, model, outcome.scores,
+               options.logits ? std::span<const float>(outcome.logits) : std::span<float>());
+  if (options.chunk_scores) {
+    out += ",\"text_tokens\":" + std::to_string(r.text_tokens) + ",\"bytes_read\":" + std::to_string(r.bytes_read) +
+           ",\"chunk_scores\":";
+    append_list(out, outcome.chunks, [&](const Chunk& chunk) {
+      std::string part = "{\"begin\":" + std::to_string(chunk.begin) + ",\"end\":" + std::to_string(chunk.end) +
+                         ",\"tokens\":" + std::to_string(chunk.tokens) + ',';
+      append_heads(part, model, chunk.scores, {});
+      return part + '}';
+    });
+  }
+  out += ",\"confidence\":" + json_float(r.confidence) +
+         ",\"route\":" + json_string(onepass_route_name(outcome.verdict.route)) + ",\"reasons\":";
+  append_list(out, outcome.verdict.reason_names(), json_string);
+  if (options.abstained) out += std::string(",\"abstained\":") + (outcome.verdict.abstained ? "true" : "false");
+  out += "}\n";
   return out;
 }
 
@@ -96,8 +127,17 @@ class Screen {
                   style("\033[0m"));
       head.kind == ONEPASS_REGRESSION ? print_values(head, outcome) : print_labels(model, head, outcome);
     }
-    std::printf("  confidence %.2f, %u tokens%s\n", static_cast<double>(outcome.confidence), outcome.tokens,
-                outcome.truncated ? " (the text was cut to fit)" : "");
+    const onepass_result& r = outcome.result;
+    std::printf("  confidence %.2f, %u tokens%s", static_cast<double>(r.confidence), r.tokens,
+                r.truncated != 0 ? " (the text was cut to fit)" : "");
+    if (r.chunks > 1) std::printf(" in %u chunks", r.chunks);
+    std::printf("\n");
+    if (outcome.verdict.reasons == 0 && !outcome.verdict.abstained) return;
+    std::printf("  route %s:", onepass_route_name(outcome.verdict.route));
+    for (const std::string_view reason : outcome.verdict.reason_names()) {
+      std::printf(" %.*s", static_cast<int>(reason.size()), reason.data());
+    }
+    std::printf("%s\n", outcome.verdict.abstained ? " (no answer: the confidence is too low)" : "");
   }
 
  private:
@@ -155,21 +195,31 @@ class Screen {
   bool colour_;
 };
 
+using MaybePolicy = std::optional<PolicyFile>;
+
 Expected<std::vector<Outcome>> classify_texts(Session& session, const ClassifyOptions& options,
-                                              const std::vector<std::string>& texts) {
+                                              const MaybePolicy& policy, const std::vector<std::string>& texts) {
   std::vector<std::string_view> views(texts.begin(), texts.end());
   onepass_classify_options o = ONEPASS_INIT(onepass_classify_options);
-  o.on_long = options.on_long == "error" ? ONEPASS_LONG_ERROR : ONEPASS_LONG_TRUNCATE;
+  o.on_long = options.on_long == "error"   ? ONEPASS_LONG_ERROR
+              : options.on_long == "chunk" ? ONEPASS_LONG_CHUNK
+                                           : ONEPASS_LONG_TRUNCATE;
   o.max_tokens = options.max_tokens;
+  if (options.overlap) o.overlap = *options.overlap == 0 ? ONEPASS_NO_OVERLAP : *options.overlap;
+  o.aggregate = options.aggregate == "max" ? ONEPASS_CHUNKS_MAX : ONEPASS_CHUNKS_MEAN;
   const auto classified = session.classify(views, o);
   if (!classified) return classified.error();
   std::vector<Outcome> outcomes;
   for (const Classification& c : *classified) {
-    outcomes.push_back({c.tokens(),
-                        c.truncated(),
-                        c.confidence(),
-                        {c.scores().begin(), c.scores().end()},
-                        {c.logits().begin(), c.logits().end()}});
+    const std::string& text = texts[outcomes.size()];
+    Outcome outcome{c.result(), {c.scores().begin(), c.scores().end()}, {c.logits().begin(), c.logits().end()}};
+    if (policy) outcome.verdict = take(decide(c, text, policy->get()), "cannot apply the policy");
+    if (options.chunk_scores) {
+      auto chunked = session.classify_chunks(text, o);
+      if (!chunked) return chunked.error();
+      outcome.chunks = std::move(chunked->chunks);
+    }
+    outcomes.push_back(std::move(outcome));
   }
   return outcomes;
 }
@@ -195,7 +245,8 @@ Expected<std::vector<uint32_t>> parse_ids(const std::string& line) {
   return ids;
 }
 
-Expected<std::vector<Outcome>> classify_ids(Session& session, const std::vector<std::string>& lines) {
+Expected<std::vector<Outcome>> classify_ids(Session& session, const MaybePolicy& policy,
+                                            const std::vector<std::string>& lines) {
   std::vector<uint32_t> ids, starts{0};
   for (const std::string& line : lines) {
     const auto of_line = parse_ids(line);
@@ -210,10 +261,16 @@ Expected<std::vector<Outcome>> classify_ids(Session& session, const std::vector<
   std::vector<Outcome> outcomes;
   for (size_t b = 0; b < lines.size(); ++b) {
     Outcome outcome;
-    outcome.tokens = starts[b + 1] - starts[b];
     outcome.logits.assign(logits.data() + b * classes, logits.data() + (b + 1) * classes);
     outcome.scores.resize(classes);
-    onepass_scores(session.model().get(), outcome.logits.data(), outcome.scores.data(), &outcome.confidence);
+    onepass_result& result = outcome.result;
+    result = {starts[b + 1] - starts[b], 0, 1, 1, starts[b + 1] - starts[b], 0};
+    onepass_scores(session.model().get(), outcome.logits.data(), outcome.scores.data(), &result.confidence);
+    if (policy) {
+      // Ids have no text, so the rules about words find nothing.
+      const Classification classification(session.model(), result, outcome.scores, outcome.logits);
+      outcome.verdict = take(decide(classification, "", policy->get()), "cannot apply the policy");
+    }
     outcomes.push_back(std::move(outcome));
   }
   return outcomes;
@@ -224,13 +281,15 @@ Expected<std::vector<Outcome>> classify_ids(Session& session, const std::vector<
 void run_classify(const ClassifyOptions& options) {
   const auto load_start = std::chrono::steady_clock::now();
   const Model model = options.session.open_model(options.model);
+  MaybePolicy policy;
+  if (!options.policy.empty()) policy.emplace(options.policy, model);
   Session session = options.session.open_session(model);
   const double load_ms = milliseconds_since(load_start);
   if (model.heads()[0].kind == ONEPASS_TOKEN_LABEL) return run_entities(options, model, session);
 
   TextSource source(options.texts, options.input);
   const auto classify = [&](const std::vector<std::string>& texts) {
-    return options.ids ? classify_ids(session, texts) : classify_texts(session, options, texts);
+    return options.ids ? classify_ids(session, policy, texts) : classify_texts(session, options, policy, texts);
   };
   // A batch that fails names the line at fault: the first that fails alone.
   const auto classify_or_fail = [&](const std::vector<std::string>& texts, size_t first) {
@@ -246,6 +305,7 @@ void run_classify(const ClassifyOptions& options) {
     }
     fail("cannot classify", failure);
   };
+  const JsonOptions json_options{options.logits, options.chunk_scores, policy && policy->abstains()};
   const Screen screen(stdout_is_terminal());
   Progress progress("classify", source.known_size());
   size_t done = 0;
@@ -255,7 +315,7 @@ void run_classify(const ClassifyOptions& options) {
     const std::vector<Outcome> outcomes = classify_or_fail(texts, done);
     for (size_t b = 0; b < texts.size(); ++b) {
       if (options.json) {
-        const std::string line = json_line(model, done + b, outcomes[b], options.logits);
+        const std::string line = json_line(model, done + b, outcomes[b], json_options);
         std::fwrite(line.data(), 1, line.size(), stdout);
       } else {
         screen.print(model, texts[b], outcomes[b]);

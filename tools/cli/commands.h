@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -11,7 +12,7 @@
 namespace onepass::cli {
 
 struct ConvertOptions {
-  std::string source, output, weights = "int8", embeddings, attention, tokenizer;
+  std::string source, output, weights, embeddings, attention, pool, tokenizer, head_from;
   uint32_t group = 32;
   std::vector<std::string> kinds;
   std::string labels_file, thresholds_file, range;
@@ -39,6 +40,10 @@ struct ClassifyOptions {
   uint32_t batch = 64;
   uint32_t max_tokens = 0;
   std::string on_long = "truncate";
+  std::optional<uint32_t> overlap;
+  std::string aggregate = "mean";
+  bool chunk_scores = false;
+  std::string policy;
   std::string aggregation = "simple";  // of models that label tokens
   SessionFlags session;
 };

@@ -138,18 +138,35 @@ onepass_status onepass_session_open(const onepass_model* model, const onepass_se
 void onepass_session_close(onepass_session* session);
 const char* onepass_session_isa(const onepass_session* session);
 
-typedef enum onepass_on_long { ONEPASS_LONG_TRUNCATE = 0, ONEPASS_LONG_ERROR = 1 } onepass_on_long;
+typedef enum onepass_on_long {
+  ONEPASS_LONG_TRUNCATE = 0, /* the first max_tokens tokens are read */
+  ONEPASS_LONG_ERROR = 1,    /* text_too_long */
+  ONEPASS_LONG_CHUNK = 2     /* read in overlapping chunks, cut at the ends of sentences or words */
+} onepass_on_long;
+
+/* How the logits of chunks become those of their text. Those of regression heads are always averaged. */
+typedef enum onepass_chunk_aggregate {
+  ONEPASS_CHUNKS_MEAN = 0, /* averaged, weighted by the chunks' tokens without the template's */
+  ONEPASS_CHUNKS_MAX = 1   /* the highest of each label */
+} onepass_chunk_aggregate;
+
+#define ONEPASS_NO_OVERLAP UINT32_MAX
 
 typedef struct onepass_classify_options {
   size_t struct_size;
   onepass_on_long on_long; /* what happens to a text of more than max_tokens tokens */
   uint32_t max_tokens;     /* 0: the model's */
+  uint32_t overlap;        /* tokens that chunks share, at most a quarter of max_tokens; 0: an eighth of it */
+  onepass_chunk_aggregate aggregate;
 } onepass_classify_options;
 
 typedef struct onepass_result {
-  uint32_t tokens;    /* read, the template's included */
-  uint32_t truncated; /* 1: the text was longer */
-  float confidence;   /* highest score of the first label head; 1 where there is none */
+  uint32_t tokens;      /* read, the template's included; of all chunks together */
+  uint32_t truncated;   /* 1: the text was longer */
+  float confidence;     /* highest score of the first label head; 1 where there is none (docs/confidence.md) */
+  uint32_t chunks;      /* parts that the text was read in */
+  uint32_t text_tokens; /* of the whole text, the template's included, whether read or not */
+  uint64_t bytes_read;  /* the tokens read lie in this many bytes from the text's beginning */
 } onepass_result;
 
 /* Classifies `count` texts, each any bytes. results [count]; scores [count * class_count]: probabilities of label
@@ -158,6 +175,20 @@ typedef struct onepass_result {
 onepass_status onepass_classify(onepass_session* session, const onepass_string* texts, size_t count,
                                 const onepass_classify_options* options, onepass_result* results, float* scores,
                                 float* logits, onepass_error* error);
+
+typedef struct onepass_chunk {
+  uint64_t begin, end; /* bytes of the text, which the model reads as if they were a text of their own */
+  uint32_t tokens;     /* that the model is fed, the template's included */
+  uint32_t new_tokens; /* of the text, that no chunk before had */
+} onepass_chunk;
+
+/* One text in chunks, whatever options->on_long says, and what each of them says: chunks [capacity], chunk_scores
+ * [capacity * class_count] or NULL. *count becomes their number: buffer_too_small where it is above the capacity, and
+ * result, scores [class_count] and as many chunks as there is room for are written nevertheless. */
+onepass_status onepass_classify_chunks(onepass_session* session, onepass_string text,
+                                       const onepass_classify_options* options, onepass_result* result, float* scores,
+                                       onepass_chunk* chunks, float* chunk_scores, size_t capacity, size_t* count,
+                                       onepass_error* error);
 
 /* 1 where label c of the head applies, given all the scores of one text. */
 int onepass_label_applies(const onepass_model* model, uint32_t head, uint32_t c, const float* scores);
@@ -182,6 +213,65 @@ onepass_status onepass_tokenize(onepass_session* session, onepass_string text, c
                                 onepass_token* tokens, size_t capacity, size_t* count, onepass_error* error);
 /* The piece of an id; empty when out of range. */
 onepass_string onepass_piece(const onepass_model* model, uint32_t id);
+
+/* ---- Decisions: is this answer good enough, or should another model be asked? Nothing here sends anything. ---- */
+
+typedef enum onepass_route {
+  ONEPASS_ROUTE_LOCAL = 0,
+  ONEPASS_ROUTE_CLOUD = 1,
+  ONEPASS_ROUTE_LOCAL_UNCERTAIN = 2 /* the cloud would be asked, and cannot be */
+} onepass_route;
+const char* onepass_route_name(onepass_route route); /* "local", "cloud", "local_uncertain" */
+
+/* Bits of onepass_verdict.reasons. */
+#define ONEPASS_REASON_LOW_CONFIDENCE 1u
+#define ONEPASS_REASON_NEGATION 2u
+#define ONEPASS_REASON_SARCASM 4u
+#define ONEPASS_REASON_TOO_LONG 8u
+#define ONEPASS_REASON_OFFLINE 16u
+#define ONEPASS_REASON_HIGH_STAKES 32u
+/* The name of one bit, e.g. "low_confidence"; "" for anything else. */
+const char* onepass_reason_name(uint32_t reason);
+
+/* Rules, each of which sends a text to the cloud; all zero: everything stays local. Strings are lists with an entry a
+   line, and need to live for the call alone. docs/confidence.md says what each rule looks at. */
+typedef struct onepass_policy {
+  size_t struct_size;
+  float min_confidence;              /* low_confidence below it */
+  float abstain_below;               /* a confidence below it is no answer: verdict.abstained */
+  uint32_t max_tokens;               /* too_long above it; 0: any length */
+  int negation_and_sarcasm;          /* 1: a negation and a marker of sarcasm in one text are reasons */
+  int offline;                       /* 1: the cloud cannot be asked now, and local becomes local_uncertain */
+  int high_stakes;                   /* 1: every text goes to the cloud, offline or not */
+  onepass_string high_stakes_labels; /* texts to which one of these labels applies go there, too */
+  onepass_string negations;          /* data NULL: English ones */
+  onepass_string sarcasm_markers;    /* data NULL: English ones */
+} onepass_policy;
+
+typedef struct onepass_verdict {
+  size_t struct_size;
+  onepass_route route;
+  uint32_t reasons; /* ONEPASS_REASON_... */
+  uint32_t abstained;
+} onepass_verdict;
+
+/* The route of a text, given what onepass_classify said of it: its result and its scores [class_count]. The scores may
+   be NULL where the policy names no labels. */
+onepass_status onepass_decide(const onepass_model* model, const onepass_policy* policy, onepass_string text,
+                              const onepass_result* result, const float* scores, onepass_verdict* verdict,
+                              onepass_error* error);
+
+typedef struct onepass_divergence {
+  size_t struct_size;
+  float total_variation; /* label heads: 0 the same scores, 1 opposite ones */
+  uint32_t label_flips;  /* single_label: 1 where the label differs; multi_label: labels that one alone gives */
+  float distance;        /* regression: Euclidean distance between the values */
+} onepass_divergence;
+
+/* How far two answers of one head are apart, say of this model and of a larger one elsewhere: the scores of that head's
+   classes, [class_count of the head] each, from 0 to 1 in label heads. No text is needed. */
+onepass_status onepass_compare(const onepass_model* model, uint32_t head, const float* ours, const float* theirs,
+                               onepass_divergence* divergence, onepass_error* error);
 
 /* ---- Labels of tokens: models whose heads are ONEPASS_TOKEN_LABEL. onepass_classify refuses them, and these functions
    all others. ---- */

@@ -173,6 +173,8 @@ class Classification {
   uint32_t tokens() const noexcept { return result_.tokens; }
   bool truncated() const noexcept { return result_.truncated != 0; }
   float confidence() const noexcept { return result_.confidence; }
+  uint32_t chunks() const noexcept { return result_.chunks; }
+  const onepass_result& result() const noexcept { return result_; }
   std::span<const float> scores() const noexcept { return scores_; }  // all heads, in order
   std::span<const float> logits() const noexcept { return logits_; }
   const Model& model() const noexcept { return model_; }
@@ -202,6 +204,18 @@ class Classification {
   Model model_;
   onepass_result result_;
   std::vector<float> scores_, logits_;
+};
+
+// A part of a long text, and what it says by itself: the scores of all heads.
+struct Chunk {
+  uint64_t begin, end;  // bytes of the text
+  uint32_t tokens;
+  std::vector<float> scores;
+};
+
+struct ChunkedClassification {
+  Classification whole;
+  std::vector<Chunk> chunks;
 };
 
 // A part of a text that is labelled: the group is the model's label, unless Aggregation none without "B-" or "I-".
@@ -283,6 +297,30 @@ class Session {
       out.emplace_back(model_, results[b], part(scores), part(logits));
     }
     return out;
+  }
+  // One text in chunks, and what each of them says. The logits of the whole are left out.
+  Expected<ChunkedClassification> classify_chunks(
+      std::string_view text, onepass_classify_options options = ONEPASS_INIT(onepass_classify_options)) {
+    const size_t classes = model_.info().class_count;
+    onepass_error error = ONEPASS_INIT(onepass_error);
+    onepass_result result{};
+    std::vector<float> scores(classes), chunk_scores;
+    std::vector<onepass_chunk> chunks(8);
+    for (size_t count = 0;; chunks.resize(count)) {
+      chunk_scores.resize(chunks.size() * classes);
+      const onepass_status status =
+          onepass_classify_chunks(raw_.get(), {text.data(), text.size()}, &options, &result, scores.data(),
+                                  chunks.data(), chunk_scores.data(), chunks.size(), &count, &error);
+      if (status != ONEPASS_OK && count <= chunks.size()) return detail::failure(error);
+      if (status != ONEPASS_OK) continue;
+      ChunkedClassification out{Classification(model_, result, std::move(scores), {}), {}};
+      for (size_t i = 0; i < count; ++i) {
+        const auto begin = chunk_scores.begin() + static_cast<std::ptrdiff_t>(i * classes);
+        out.chunks.push_back(
+            {chunks[i].begin, chunks[i].end, chunks[i].tokens, {begin, begin + static_cast<std::ptrdiff_t>(classes)}});
+      }
+      return out;
+    }
   }
   // Logits [texts, class_count] of texts given as ids: text b is ids[starts[b] .. starts[b+1]).
   Expected<std::vector<float>> run_ids(std::span<const uint32_t> ids, std::span<const uint32_t> starts) {
@@ -367,6 +405,45 @@ class Session {
   Model model_;
   std::unique_ptr<onepass_session, detail::CloseSession> raw_;
 };
+
+// Where a text should be read, and why.
+struct Verdict {
+  onepass_route route;
+  uint32_t reasons;  // ONEPASS_REASON_...
+  bool abstained;    // the confidence is below what the policy takes for an answer
+
+  std::vector<std::string_view> reason_names() const {
+    std::vector<std::string_view> names;
+    for (uint32_t rest = reasons; rest != 0; rest &= rest - 1) names.push_back(onepass_reason_name(rest & (~rest + 1)));
+    return names;
+  }
+};
+
+// The verdict of a policy (ONEPASS_INIT(onepass_policy), then change fields) on a classified text.
+inline Expected<Verdict> decide(const Classification& classification, std::string_view text,
+                                const onepass_policy& policy) {
+  onepass_error error = ONEPASS_INIT(onepass_error);
+  onepass_verdict verdict = ONEPASS_INIT(onepass_verdict);
+  if (onepass_decide(classification.model().get(), &policy, {text.data(), text.size()}, &classification.result(),
+                     classification.scores().data(), &verdict, &error) != ONEPASS_OK) {
+    return detail::failure(error);
+  }
+  return Verdict{verdict.route, verdict.reasons, verdict.abstained != 0};
+}
+
+// How far two answers of a head are apart: its scores here and, say, from a larger model elsewhere.
+inline Expected<onepass_divergence> compare(const Model& model, const Head& head, std::span<const float> ours,
+                                            std::span<const float> theirs) {
+  onepass_error error = ONEPASS_INIT(onepass_error);
+  onepass_divergence divergence = ONEPASS_INIT(onepass_divergence);
+  if (ours.size() != head.labels.size() || theirs.size() != head.labels.size()) {
+    return Failure{onepass_status{1}, UINT64_MAX, "scores", "must have one number for each class of the head"};
+  }
+  if (onepass_compare(model.get(), head.index, ours.data(), theirs.data(), &divergence, &error) != ONEPASS_OK) {
+    return detail::failure(error);
+  }
+  return divergence;
+}
 
 }  // inline namespace
 }  // namespace onepass
