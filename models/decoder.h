@@ -44,6 +44,8 @@ inline constexpr TensorSource kScoreHead[] = {
     {Slot::head_w, "score.weight", Dim::C, Dim::D},
 };
 
+inline constexpr const char* kOutput = "lm_head.weight";
+
 inline constexpr std::string_view kDecoderIgnored[] = {
     "layers.{i}.self_attn.rotary_emb.inv_freq",  // a buffer that old releases saved
 };

@@ -29,6 +29,10 @@ struct SourceClass {
   Pool pool = Pool::first_token;
   bool pooler = false;
   Act pooler_act = Act::none;
+  // Of a language model, which has no head: its output matrix, by its whole name; and whether that is the embeddings
+  // where config.json does not say (tie_word_embeddings).
+  const char* output = nullptr;
+  bool tied = false;
 };
 
 // An integer of config.json.

@@ -35,6 +35,7 @@ namespace {
 
 constexpr SourceClass kClasses[] = {
     {"Gemma2ForSequenceClassification", "model.", kScoreHead},
+    {"Gemma2ForCausalLM", "model.", {}, Pool::last, false, Act::none, kOutput, true},
     {"Gemma2Model", "", {}},
 };
 

@@ -12,6 +12,7 @@ namespace {
 
 constexpr SourceClass kClasses[] = {
     {"Gemma3TextForSequenceClassification", "model.", kScoreHead},
+    {"Gemma3ForCausalLM", "model.", {}, Pool::last, false, Act::none, kOutput, true},
     {"Gemma3TextModel", "", {}},
 };
 

@@ -14,10 +14,12 @@ namespace {
 
 constexpr SourceClass kLlamaClasses[] = {
     {"LlamaForSequenceClassification", "model.", kScoreHead},
+    {"LlamaForCausalLM", "model.", {}, Pool::last, false, Act::none, kOutput, false},
     {"LlamaModel", "", {}},
 };
 constexpr SourceClass kMistralClasses[] = {
     {"MistralForSequenceClassification", "model.", kScoreHead},
+    {"MistralForCausalLM", "model.", {}, Pool::last, false, Act::none, kOutput, false},
     {"MistralModel", "", {}},
 };
 

@@ -12,6 +12,7 @@ namespace {
 
 constexpr SourceClass kClasses[] = {
     {"Phi3ForSequenceClassification", "model.", kScoreHead},
+    {"Phi3ForCausalLM", "model.", {}, Pool::last, false, Act::none, kOutput, false},
     {"Phi3Model", "", {}},
 };
 

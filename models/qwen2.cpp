@@ -12,6 +12,7 @@ namespace {
 
 constexpr SourceClass kClasses[] = {
     {"Qwen2ForSequenceClassification", "model.", kScoreHead},
+    {"Qwen2ForCausalLM", "model.", {}, Pool::last, false, Act::none, kOutput, false},
     {"Qwen2Model", "", {}},
 };
 

@@ -12,6 +12,7 @@ namespace {
 
 constexpr SourceClass kClasses[] = {
     {"Qwen3ForSequenceClassification", "model.", kScoreHead},
+    {"Qwen3ForCausalLM", "model.", {}, Pool::last, false, Act::none, kOutput, false},
     {"Qwen3Model", "", {}},
 };
 

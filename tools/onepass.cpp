@@ -46,6 +46,15 @@ void add_convert(CLI::App& app) {
       ->add_option("--pool", options->pool, "Token that a decoder's head reads (default: the last that is no padding)")
       ->check(CLI::IsMember({"last", "last_not_pad", "first_pad_minus_1"}));
   command->add_option("--kind", options->kinds, "NAME=single_label|multi_label|regression: what a head's numbers mean");
+  CLI::Option* label =
+      command->add_option("--label", options->label_words,
+                          "NAME=WORD: a label of a causal language model and a word for it, with the space before it; "
+                          "again for more of both");
+  CLI::Option* prompt = command->add_option("--template", options->prompt, "The prompt around a text, with {text}");
+  label->needs(prompt);
+  prompt->needs(label);
+  command->add_option("--content-free", options->content_free, "A text that says nothing, to calibrate labels by")
+      ->needs(label);
   command->add_option("--labels", options->labels_file, "Names of the labels, one a line in class order");
   command->add_option("--thresholds", options->thresholds_file,
                       "Thresholds of a multi_label head, one a line in class order");

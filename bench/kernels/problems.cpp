@@ -4,6 +4,7 @@
 #include <cstdio>
 #include <memory>
 #include <stdexcept>
+#include <type_traits>
 
 #include "engine/core/parallel.h"
 #include "kernels/pack/pack.h"
@@ -94,13 +95,17 @@ Problem matmul_int4(Shape s) {
   p.call = [=](const kernels::KernelTable& table, const uint8_t* weights, size_t part, size_t parts) {
     const Range r = channels(s.n, 32, part, parts);
     if (r.empty()) return;
-    kernels::MatmulI4 args{};
+    std::conditional_t<kernels::has_steps(layout), kernels::MatmulI4Z, kernels::MatmulI4> args{};
     args.a = o->codes.data(), args.a_stride = stride, args.a_scale = o->a.data();
     args.w = weights, args.layout = layout, args.bias = o->b.data();
     args.c = o->c.data(), args.c_stride = s.n;
     args.m = s.m, args.n = s.n, args.k = s.k;
     args.n_begin = r.begin, args.n_end = r.end;
-    table.matmul_i4(args);
+    if constexpr (kernels::has_steps(layout)) {
+      table.matmul_i4z(args);
+    } else {
+      table.matmul_i4(args);
+    }
   };
   return p;
 }
@@ -379,8 +384,9 @@ const std::vector<Operation>& list() {
   using kernels::Act;
   static const std::vector<Operation> all = {
       {"matmul_int8", "matmul_i8", Arithmetic::int8, true, products, matmul_int8},
-      {"matmul_int4_g32", "matmul_i4", Arithmetic::int8, true, products, matmul_int4<Layout::i4g32_n32k4>},
-      {"matmul_int4_g64", "matmul_i4", Arithmetic::int8, true, products, matmul_int4<Layout::i4g64_n32k4>},
+      {"matmul_int4_g32", "matmul_i4z", Arithmetic::int8, true, products, matmul_int4<Layout::i4zg32_n32k4>},
+      {"matmul_int4_g64", "matmul_i4z", Arithmetic::int8, true, products, matmul_int4<Layout::i4zg64_n32k4>},
+      {"matmul_q4_0", "matmul_i4", Arithmetic::int8, true, products, matmul_int4<Layout::i4g32_n32k4>},
       {"matmul_f32", "matmul_f32", Arithmetic::f32, true, float_products, matmul_float<Layout::f32_n16>},
       {"matmul_f16", "matmul_f32", Arithmetic::f32, true, float_products, matmul_float<Layout::f16_n16>},
       {"attention_f32", "attention_f32", Arithmetic::f32, false, attention, attention_f32},

@@ -1,7 +1,7 @@
 #include "bench/models/synthetic.h"
 
 #include <cmath>
-#include <utility>
+#include <cstring>
 
 #include "engine/text/tokenizer_spec.h"
 #include "kernels/pack/pack.h"
@@ -19,10 +19,7 @@ struct ShapeRow {
   const models::Family* family;
   uint32_t layers, width, heads, kv_heads, head_width, ffn_width, vocab, positions;
   double norm_eps;
-  double rotary_theta = 0;
-  Act act = Act::gelu_erf;
-  uint32_t biased = 0;                             // parts with a bias, where the family leaves that to config.json
-  void (*refine)(models::SourceModel&) = nullptr;  // what else config.json says
+  void (*refine)(models::SourceModel&) = nullptr;  // what config.json says beyond sizes
 };
 
 void refine_deberta_v3(models::SourceModel& model) {
@@ -33,27 +30,40 @@ void refine_deberta_v3(models::SourceModel& model) {
 }
 
 void refine_modernbert(models::SourceModel& model) {
+  constexpr Part unbiased[] = {Part::qkv, Part::attn_out, Part::ffn, Part::norms, Part::pooler};
   Config& c = model.config;
+  for (const Part part : unbiased) c.arch.unbiased |= static_cast<uint32_t>(part);
+  c.arch.act = Act::gelu_erf;
   c.arch.pooler_norm = 1;
   c.arch.local_rotary = 1;
+  model.rotary_global = models::rotary_frequencies(160000, c.rotary_width);
+  model.rotary_local = models::rotary_frequencies(10000, c.rotary_width);
   c.window = 64;
   c.global_every = 3;
-  model.rotary_local = models::rotary_frequencies(10000, c.rotary_width);
+}
+
+void refine_qwen2(models::SourceModel& model) {
+  model.config.arch.act = Act::silu;
+  model.config.arch.biases = 1;
+  model.config.arch.unbiased = all_parts & ~static_cast<uint32_t>(Part::qkv);
+  model.rotary_global = models::rotary_frequencies(1e6, model.config.rotary_width);
+}
+
+// Frequencies are scaled once, at conversion: they cost nothing here.
+void refine_llama(models::SourceModel& model) {
+  model.config.arch.act = Act::silu;
+  model.rotary_global = models::rotary_frequencies(500000, model.config.rotary_width);
 }
 
 std::span<const ShapeRow> shapes() {
   static const ShapeRow rows[] = {
       {"minilm-l6", &models::bert, 6, 384, 12, 12, 32, 1536, 30522, 512, 1e-12},
       {"bert-base", &models::bert, 12, 768, 12, 12, 64, 3072, 30522, 512, 1e-12},
-      {"deberta-v3-small", &models::deberta_v2, 6, 768, 12, 12, 64, 3072, 128100, 512, 1e-7, 0, Act::gelu_erf, 0,
-       refine_deberta_v3},
-      {"deberta-v3-base", &models::deberta_v2, 12, 768, 12, 12, 64, 3072, 128100, 512, 1e-7, 0, Act::gelu_erf, 0,
-       refine_deberta_v3},
-      {"modernbert-base", &models::modernbert, 22, 768, 12, 12, 64, 1152, 50368, 8192, 1e-5, 160000, Act::gelu_erf,
-       static_cast<uint32_t>(Part::heads), refine_modernbert},
-      {"qwen2.5-0.5b", &models::qwen2, 24, 896, 14, 2, 64, 4864, 151936, 32768, 1e-6, 1e6, Act::silu,
-       static_cast<uint32_t>(Part::qkv)},
-      {"llama-3.2-1b", &models::llama, 16, 2048, 32, 8, 64, 8192, 128256, 131072, 1e-5, 500000, Act::silu},
+      {"qwen2.5-0.5b", &models::qwen2, 24, 896, 14, 2, 64, 4864, 151936, 32768, 1e-6, refine_qwen2},
+      {"llama-3.2-1b", &models::llama, 16, 2048, 32, 8, 64, 8192, 128256, 131072, 1e-5, refine_llama},
+      {"deberta-v3-small", &models::deberta_v2, 6, 768, 12, 12, 64, 3072, 128100, 512, 1e-7, refine_deberta_v3},
+      {"deberta-v3-base", &models::deberta_v2, 12, 768, 12, 12, 64, 3072, 128100, 512, 1e-7, refine_deberta_v3},
+      {"modernbert-base", &models::modernbert, 22, 768, 12, 12, 64, 1152, 50368, 8192, 1e-5, refine_modernbert},
   };
   return rows;
 }
@@ -67,7 +77,7 @@ constexpr WeightsRow kWeights[] = {
     {"f32", Layout::f32_rows, Layout::f32_n16, Layout::f32_n16},
     {"f16", Layout::f16_rows, Layout::f16_n16, Layout::f16_n16},
     {"int8", Layout::i8_rows, Layout::i8_n32k4, Layout::f32_n16},
-    {"int4", Layout::i4g32_rows, Layout::i4g32_n32k4, Layout::f32_n16},
+    {"int4", Layout::i4g32_rows, Layout::i4zg32_n32k4, Layout::f32_n16},
 };
 
 // A small linear congruential generator: the same weights on every machine, uniform in [-1, 1).
@@ -92,11 +102,11 @@ const Row* find(std::span<const Row> rows, const std::string& name) {
 }
 
 // The rows of the relative tables by distance, as the converter computes them.
-std::vector<float> relative_rows(const models::Family& family, const models::SourceModel& model) {
-  std::vector<float> rows;
-  const auto last = static_cast<int64_t>(model.config.max_tokens) - 1;
-  for (int64_t d = -last; d <= last; ++d) rows.push_back(static_cast<float>(family.relative_row(d, model)));
-  return rows;
+void fill_relative(const models::Family& family, const models::SourceModel& model, std::vector<float>& rows) {
+  const auto last = static_cast<int64_t>(rows.size() / 2);
+  for (int64_t d = -last; d <= last; ++d) {
+    rows[static_cast<size_t>(d + last)] = static_cast<float>(family.relative_row(d, model));
+  }
 }
 
 }  // namespace
@@ -133,18 +143,11 @@ Result<ModelContent> synthetic_model(const std::string& shape, const std::string
   c.max_tokens = row->positions;
   if (slot_present(Slot::embed_position, c, 0)) c.positions = row->positions;
   c.norm_eps = row->norm_eps;
-  c.arch.act = row->act;
-  if (c.arch.position == Position::rotary) {
-    c.rotary_width = row->head_width;
-    model.rotary_global = models::rotary_frequencies(row->rotary_theta, c.rotary_width);
-  }
-  if (row->biased != 0) {
-    c.arch.biases = 1;
-    c.arch.unbiased = all_parts & ~row->biased;
-  }
+  if (c.arch.act == Act::none) c.arch.act = Act::gelu_erf;
+  if (c.arch.position == Position::rotary) c.rotary_width = row->head_width;
   if (row->refine != nullptr) row->refine(model);
   // As the converter chooses.
-  const bool integers = weights.starts_with("int") && !c.causal() && c.arch.relative == Relative::none;
+  const bool integers = weights.starts_with("int") && c.arch.relative == Relative::none && !c.causal();
   c.attention = integers ? AttentionType::i8 : AttentionType::f32;
   content.config = c;
   content.heads.push_back({"labels", HeadKind::single_label, {}, {}, 1, 0, 0});
@@ -166,24 +169,20 @@ Result<ModelContent> synthetic_model(const std::string& shape, const std::string
                           : need.spec->scope == Scope::head          ? types->head
                                                                      : types->matrix;
     const float scale = role == Role::matrix ? 1 / std::sqrt(static_cast<float>(need.k)) : 1.0f;
-    std::vector<float> known;  // what is not random
-    if (need.spec->slot == Slot::rotary_global) known = model.rotary_global;
-    if (need.spec->slot == Slot::rotary_local) known = model.rotary_local;
-    if (need.spec->slot == Slot::relative_index) known = relative_rows(*row->family, model);
     content.tensors.push_back(
         {need.name,
          layout,
          need.n,
          need.k,
          {},
-         [layout, scale, n = need.n, k = need.k, seed = content.tensors.size(), known = std::move(known),
-          name = std::string(need.name)](std::span<uint8_t> out) -> Status {
-           std::vector<float> values = known;
-           if (values.empty()) {
-             Random random(seed);
-             values.resize(n * k);
-             for (float& v : values) v = scale * random.next();
-           }
+         [layout, scale, n = need.n, k = need.k, seed = content.tensors.size(), slot = need.spec->slot,
+          family = row->family, model, name = std::string(need.name)](std::span<uint8_t> out) -> Status {
+           Random random(seed);
+           std::vector<float> values(n * k);
+           for (float& v : values) v = scale * random.next();
+           if (slot == Slot::rotary_global) values = model.rotary_global;
+           if (slot == Slot::rotary_local) values = model.rotary_local;
+           if (slot == Slot::relative_index) fill_relative(*family, model, values);
            if (!kernels::pack(layout, values.data(), n, k, out.data()).ok()) {
              return make_error(Code::bad_value, Error::no_offset, name, "random weights did not pack");
            }

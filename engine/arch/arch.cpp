@@ -119,6 +119,8 @@ constexpr ConfigField kFields[] = {
     ONEPASS_REAL_FIELD(65, "attn_scale", attn_scale),
     ONEPASS_REAL_FIELD(66, "attn_softcap", attn_softcap),
     ONEPASS_REAL_FIELD(67, "embed_scale", embed_scale),
+    ONEPASS_INTEGER_FIELD(68, "words", words, max_words),
+    ONEPASS_REAL_FIELD(69, "logit_softcap", logit_softcap),
 };
 #undef ONEPASS_INTEGER_FIELD
 #undef ONEPASS_REAL_FIELD
@@ -140,7 +142,7 @@ bool layout_fits(Role role, Layout layout) noexcept {
     case Role::matrix:
       return layout == Layout::f32_n16 || layout == Layout::f16_n16 || layout == Layout::bf16_n16 ||
              layout == Layout::i8_n32k4 || layout == Layout::i4g32_n32k4 || layout == Layout::i4g64_n32k4 ||
-             layout == Layout::i4mg32_n32k4 || layout == Layout::i4mg64_n32k4;
+             layout == Layout::i4mg32_n32k4 || layout == Layout::i4mg64_n32k4 || kernels::has_steps(layout);
   }
   return false;
 }
@@ -244,7 +246,7 @@ uint64_t dim_value(Dim dim, const Config& c, uint32_t classes) noexcept {
     case Dim::S:
       return c.arch.segment_types;
     case Dim::C:
-      return classes;
+      return c.head_rows(classes);
     case Dim::R:
       return c.rotary_width / 2;
     case Dim::U:
@@ -312,10 +314,13 @@ Status validate(const Config& c) noexcept {
     return fail("rotary_factor", "set without rotary positions");
   for (const auto& [name, value] :
        {std::pair("rotary_factor", c.rotary_factor), std::pair("attn_scale", c.attn_scale),
-        std::pair("attn_softcap", c.attn_softcap), std::pair("embed_scale", c.embed_scale)}) {
+        std::pair("attn_softcap", c.attn_softcap), std::pair("logit_softcap", c.logit_softcap),
+        std::pair("embed_scale", c.embed_scale)}) {
     if (std::bit_cast<uint64_t>(value) != 0 && !(value >= 1e-6 && value <= 1e6))
       return fail(name, "must lie between 0.000001 and 1,000,000");
   }
+  if (c.words != 0 && !a.biased(Part::heads)) return fail("words", "heads of words have biases");
+  if (c.logit_softcap != 0 && c.words == 0) return fail("logit_softcap", "set without heads of words");
   if (c.attn_softcap != 0 && c.attention != AttentionType::f32) {
     return fail("attention", "a softcap is only known with attention in f32");
   }

@@ -122,11 +122,15 @@ struct Config {
   uint32_t global_first = 0;
   // Texts of more than rotary_original tokens turn by the frequencies rotary.long; 0: there are none.
   uint32_t rotary_original = 0;
-  double rotary_factor = 0;    // of cosines and sines; 0: 1
-  uint32_t pad_id = 0;         // where pool asks for it
-  double attn_scale = 0;       // of the scores; 0: 1 / sqrt(E)
-  double attn_softcap = 0;     // c: scores become c * tanh(score / c); 0: they stay
-  double embed_scale = 0;      // of token rows; 0: 1
+  double rotary_factor = 0;  // of cosines and sines; 0: 1
+  uint32_t pad_id = 0;       // where pool asks for it
+  double attn_scale = 0;     // of the scores; 0: 1 / sqrt(E)
+  double attn_softcap = 0;   // c: scores become c * tanh(score / c); 0: they stay
+  double embed_scale = 0;    // of token rows; 0: 1
+  // Heads are words of a language model: so many rows a class, whose logits are capped as attn_softcap caps scores;
+  // a class has the logarithm of the sum of their exponentials. 0: a head is a product.
+  uint32_t words = 0;
+  double logit_softcap = 0;
   uint32_t relative_rows = 0;  // W, rows of the relative tables
 
   // Rows of logits that a pass over `tokens` tokens of `texts` texts leaves behind.
@@ -136,6 +140,7 @@ struct Config {
   constexpr bool windowed(size_t l) const noexcept {
     return window != 0 && l >= window_first && (global_every == 0 || l % global_every != global_first);
   }
+  constexpr size_t head_rows(size_t classes) const noexcept { return words != 0 ? classes * words : classes; }
   constexpr bool causal() const noexcept { return arch.mask == Mask::causal; }
   // Rows of the first product of a feed-forward block.
   constexpr size_t ffn_rows() const noexcept { return (arch.ffn == Ffn::gated ? size_t{2} : size_t{1}) * ffn_width; }
@@ -150,6 +155,7 @@ constexpr uint32_t max_layers = 256;
 constexpr uint32_t max_width = 65536;
 constexpr uint32_t max_classes = 65536;
 constexpr uint32_t max_model_heads = 64;
+constexpr uint32_t max_words = 64;  // of a class
 constexpr uint32_t max_text_tokens = 1u << 20;
 
 // Every relation between the numbers that the forward pass relies on.

@@ -18,7 +18,7 @@ constexpr size_t chunk_rows = 96;
 
 // Buffers of one thread slot.
 struct RowScratch {
-  float* wide;       // [chunk_rows, max(U, B, D)]
+  float* wide;       // [chunk_rows, max(U, B, D, rows of heads of words)]
   float* narrow;     // [chunk_rows, D]
   float* normed;     // [chunk_rows, D], where norms come first
   int8_t* codes;     // [chunk_rows, codes_stride]
@@ -126,8 +126,11 @@ void mean_of_rows(ConstMatrix x, size_t rows, size_t width, float* out) noexcept
 // rows themselves. rows <= chunk_rows.
 ConstMatrix pooler_rows(const Config& config, const Weights& weights, const kernels::KernelTable& kernels, size_t rows,
                         ConstMatrix pooled, const RowScratch& scratch) noexcept;
+// The logits of a head of words. rows <= chunk_rows.
+void word_rows(const Config& config, const Linear& head, const kernels::KernelTable& kernels, size_t rows,
+               ConstMatrix pooled, Matrix logits, const RowScratch& scratch) noexcept;
 // The logits of every head, side by side. rows <= chunk_rows.
-void head_rows(const Weights& weights, const kernels::KernelTable& kernels, size_t rows, ConstMatrix pooled,
-               Matrix logits, const RowScratch& scratch) noexcept;
+void head_rows(const Config& config, const Weights& weights, const kernels::KernelTable& kernels, size_t rows,
+               ConstMatrix pooled, Matrix logits, const RowScratch& scratch) noexcept;
 
 }  // namespace onepass

@@ -34,6 +34,24 @@ namespace {
 void multiply(const KernelTable& kernels, const Linear& linear, const LinearInput& input, Matrix out, size_t n_begin,
               size_t n_end, Act act, int32_t* peaks) noexcept {
   if (input.rows == 0) return;
+  if (kernels::has_steps(linear.layout)) {
+    kernels.matmul_i4z({.a = input.codes,
+                        .a_stride = input.codes_stride,
+                        .a_scale = input.scales,
+                        .w = linear.w,
+                        .layout = linear.layout,
+                        .bias = linear.bias,
+                        .c = out.data,
+                        .c_stride = out.stride,
+                        .m = input.rows,
+                        .n = linear.n,
+                        .k = linear.k,
+                        .n_begin = n_begin,
+                        .n_end = n_end,
+                        .act = act,
+                        .peak = peaks});
+    return;
+  }
   if (kernels::dtype_of(linear.layout) == kernels::Dtype::i4) {
     kernels.matmul_i4({.a = input.codes,
                        .a_stride = input.codes_stride,

@@ -50,10 +50,15 @@ ConstMatrix pooler_rows(const Config& config, const Weights& weights, const Kern
   return out;
 }
 
-void head_rows(const Weights& weights, const KernelTable& kernels, size_t rows, ConstMatrix pooled, Matrix logits,
-               const RowScratch& scratch) noexcept {
+void head_rows(const Config& config, const Weights& weights, const KernelTable& kernels, size_t rows,
+               ConstMatrix pooled, Matrix logits, const RowScratch& scratch) noexcept {
   Matrix out = logits;
   for (const Linear& head : weights.heads) {
+    if (config.words != 0) {
+      word_rows(config, head, kernels, rows, pooled, out, scratch);
+      out.data += head.n / config.words;
+      continue;
+    }
     linear_rows(kernels, head, pooled, rows, out, scratch);
     out.data += head.n;
   }

@@ -44,7 +44,8 @@ size_t pooled_q_stride(const Config& c) noexcept {
 
 RowScratch take_scratch(Arena& arena, const Config& c, const Shape& shape) noexcept {
   const size_t width = c.width;
-  const size_t widest = std::max({width, size_t{c.table_width()}, c.ffn_rows(), query_width(c)});
+  const size_t widest = std::max({width, size_t{c.table_width()}, c.ffn_rows(), query_width(c),
+                                  c.words != 0 ? c.head_rows(shape.total_classes) : 0});
   RowScratch s;
   s.wide = arena.take<float>(chunk_rows * widest);
   s.narrow = arena.take<float>(chunk_rows * width);
@@ -307,8 +308,8 @@ class Pass {
   // The logits of rows [begin, begin + rows), from what was pooled for them or, labelling tokens, from their own rows.
   void finish(ConstMatrix x, size_t begin, size_t rows, const RowScratch& scratch) noexcept {
     const ConstMatrix pooled = pooler_rows(config_, weights_, kernels_, rows, x, scratch);
-    head_rows(weights_, kernels_, rows, pooled, {logits_.data() + begin * shape_.total_classes, shape_.total_classes},
-              scratch);
+    head_rows(config_, weights_, kernels_, rows, pooled,
+              {logits_.data() + begin * shape_.total_classes, shape_.total_classes}, scratch);
   }
 
   void observe(const char* stage, Matrix rows, size_t count) noexcept {
@@ -355,7 +356,7 @@ Status forward(const Config& config, const Weights& weights, const KernelTable& 
                const Batch& batch, std::span<uint8_t> arena, std::span<float> logits, const StageObserver& observer,
                const PositionTables& tables) noexcept {
   size_t total_classes = 0;
-  for (const Linear& head : weights.heads) total_classes += head.n;
+  for (const Linear& head : weights.heads) total_classes += config.words != 0 ? head.n / config.words : head.n;
   const Shape shape = shape_of(batch, total_classes, std::max(executor.threads, 1u));
   Arena take(arena.data());
   const Buffers buffers = take_buffers(take, config, shape);

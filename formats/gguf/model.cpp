@@ -30,8 +30,8 @@ bool append_q4_k(const uint8_t* in, Int4Codes& out) {
   const float d = f16_to_f32(u16_at(in)), dmin = f16_to_f32(u16_at(in + 2));
   const uint8_t* packed = in + 4;
   for (size_t group = 0; group < 8; ++group) {
-    const unsigned scale = group < 4 ? packed[group] & 63u : (packed[group + 4] & 15u) | (packed[group - 4] >> 6) << 4;
-    const unsigned low = group < 4 ? packed[group + 4] & 63u : (packed[group + 4] >> 4) | (packed[group] >> 6) << 4;
+    const int scale = group < 4 ? packed[group] & 63 : (packed[group + 4] & 15) | (packed[group - 4] >> 6) << 4;
+    const int low = group < 4 ? packed[group + 4] & 63 : (packed[group + 4] >> 4) | (packed[group] >> 6) << 4;
     if (!append_rounded(d * static_cast<float>(scale), out.scales, out.exact)) return false;
     if (!append_rounded(-(dmin * static_cast<float>(low)), out.minima, out.exact)) return false;
     const uint8_t* codes = in + 16 + group / 2 * 32;

@@ -41,6 +41,10 @@ Result<GgufVocabulary> read_vocabulary(const GgufMetadata& metadata, std::string
                         metadata.path_of(ggml_key("token_type")), "token %zu is of type %" PRId32, id, types[id]);
     }
     vocabulary.types.push_back(static_cast<GgufToken>(types[id]));
+    // Converters fill up the table's rows with these; older ones call them user-defined.
+    if (vocabulary.types[id] == GgufToken::user_defined && tokens[id] == "[PAD" + std::to_string(id) + "]") {
+      vocabulary.types[id] = GgufToken::unused;
+    }
   }
   vocabulary.tokens = std::move(tokens);
   return vocabulary;
@@ -154,8 +158,8 @@ Json vocabulary_json(const GgufVocabulary& vocabulary) {
 }
 
 Json added_token(const std::string& content, size_t id, bool special) {
-  return {{"id", id},        {"content", content},     {"single_word", false}, {"lstrip", false},
-          {"rstrip", false}, {"normalized", !special}, {"special", special}};
+  return {{"id", id},        {"content", content},  {"single_word", false}, {"lstrip", false},
+          {"rstrip", false}, {"normalized", false}, {"special", special}};
 }
 
 void describe_added_tokens(const GgufVocabulary& vocabulary, Json& json) {

@@ -53,6 +53,16 @@ void take_spaces_before(Json& added, uint32_t id) {
   }
 }
 
+// Those of Phi-3 and Phi-4-mini, but for these: written in no key.
+void take_spaces_behind(const GgufVocabulary& vocabulary, Json& added) {
+  constexpr std::string_view kOthers[] = {"<unk>", "<s>", "<|endoftext|>", "<|endofprompt|>"};
+  if (vocabulary.architecture != "phi3") return;
+  for (Json& token : added) {
+    const auto& content = token["content"].get_ref<const std::string&>();
+    token["rstrip"] = std::find(std::begin(kOthers), std::end(kOthers), content) == std::end(kOthers);
+  }
+}
+
 }  // namespace
 
 Status describe_bert(GgufVocabulary& vocabulary, Json& json) {
@@ -62,6 +72,7 @@ Status describe_bert(GgufVocabulary& vocabulary, Json& json) {
     // The converter wrote "##x" as "x" and "x" as "▁x".
     if (vocabulary.types[id] == GgufToken::control || vocabulary.types[id] == GgufToken::unknown) continue;
     if (vocabulary.types[id] == GgufToken::unused) continue;
+    if (token.starts_with("[") && token.ends_with("]")) continue;  // "[unused7]", which older converters left alone
     token = token.starts_with(kMeta) ? token.substr(kMeta.size()) : "##" + token;
     upper = upper || (has_upper_case(token) && !token.starts_with("["));
   }
@@ -134,6 +145,7 @@ Status describe_gpt2(const GgufVocabulary& vocabulary, Json& json) {
                    {"merges", std::move(merges)}};
   describe_added_tokens(vocabulary, json);
   if (mask && row->mask_lstrip) take_spaces_before(json["added_tokens"], *mask);
+  take_spaces_behind(vocabulary, json["added_tokens"]);
   return {};
 }
 
@@ -149,10 +161,14 @@ std::vector<std::pair<uint32_t, uint32_t>> merges_of_scores(const GgufVocabulary
   for (uint32_t id = 0; id < vocabulary.tokens.size(); ++id) {
     if (vocabulary.types[id] != GgufToken::normal) continue;
     const std::string_view piece = vocabulary.tokens[id];
+    const auto first = static_cast<std::ptrdiff_t>(found.size());
     for (size_t cut = decode_utf8(piece, 0).length; cut < piece.size(); cut += decode_utf8(piece, cut).length) {
       const auto left = ids.find(piece.substr(0, cut)), right = ids.find(piece.substr(cut));
       if (left != ids.end() && right != ids.end()) found.push_back({left->second, right->second, id});
     }
+    // Of those that make the same piece, in the order of the parts' ids, as transformers lists them.
+    std::sort(found.begin() + first, found.end(),
+              [](const Merge& a, const Merge& b) { return std::pair(a.left, a.right) < std::pair(b.left, b.right); });
   }
   std::stable_sort(found.begin(), found.end(), [&](const Merge& a, const Merge& b) {
     return vocabulary.scores[a.result] > vocabulary.scores[b.result];
@@ -192,6 +208,7 @@ Status describe_llama(const GgufVocabulary& vocabulary, Json& json) {
                    {"vocab", vocabulary_json(vocabulary)},
                    {"merges", std::move(merges)}};
   describe_added_tokens(vocabulary, json);
+  take_spaces_behind(vocabulary, json["added_tokens"]);
   return {};
 }
 

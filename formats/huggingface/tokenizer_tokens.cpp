@@ -94,8 +94,9 @@ Status check_token_files(const std::filesystem::path& folder, const TokenizerSpe
     ONEPASS_TRY_ASSIGN(json, read_json_file(folder / "added_tokens.json", kMaxConfigBytes));
     const JsonNode map(json, "added_tokens.json");
     ONEPASS_TRY(map.expect_object());
-    for (const auto& [content, value] : json.get_ref<const Json::object_t&>()) {
-      ONEPASS_TRY_ASSIGN(id, JsonNode(value, map.path_of(content)).as_u64(0, kMaxTokens - 1));
+    for (const auto& entry : json.get_ref<const Json::object_t&>()) {
+      const std::string& content = entry.first;
+      ONEPASS_TRY_ASSIGN(id, JsonNode(entry.second, map.path_of(content)).as_u64(0, kMaxTokens - 1));
       const bool there =
           std::any_of(spec.added_tokens.begin(), spec.added_tokens.end(),
                       [&](const AddedTokenSpec& token) { return token.content == content && token.id == id; });

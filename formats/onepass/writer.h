@@ -40,9 +40,9 @@ struct TensorContent {
   kernels::Layout layout{};
   uint64_t n = 0, k = 0;         // [N,K]; vectors have n = 1
   std::vector<uint8_t> payload;  // packed_bytes(layout, n, k), used where `fill` is empty
-  std::string origin{};          // what it was made of and what it lost, for people; not stored
   // Writes the payload. Called once a write, in file order, so that one tensor at a time is in memory.
   std::function<Status(std::span<uint8_t>)> fill;
+  std::string origin{};  // what it was made of and what it lost, for people; not stored
 };
 
 struct SelfTestContent {

@@ -1,10 +1,13 @@
-// GGUF: no input crashes; in what is accepted the tensors lie apart inside the file and every one can be read.
+// GGUF: no input crashes; in what is accepted the tensors lie apart inside the file and every one can be read, and a
+// tokenizer that it describes becomes a section that the runtime judges.
 //
 // The first byte chooses how the rest is read: 0 a file; 1 what follows a good prefix, with the counts of the second
-// byte; else edits of a good file.
+// byte; 2 to 5 edits of a good tokenizer of each model; else edits of a good file.
 #include <cstdlib>
 
+#include "engine/text/tokenizer.h"
 #include "formats/gguf/gguf.h"
+#include "formats/gguf/tokenizer.h"
 #include "tests/support/edits.h"
 #include "tests/support/gguf_writer.h"
 
@@ -37,6 +40,41 @@ std::string good_file() {
   return {bytes.begin(), bytes.end()};
 }
 
+// A file of a tokenizer: bert, gpt2, llama or t5.
+std::string good_tokenizer(int model) {
+  const char* const models[] = {"bert", "gpt2", "llama", "t5"};
+  test::GgufFile file;
+  file.key_text("tokenizer.ggml.model", models[model]).key_text("tokenizer.ggml.pre", "llama-bpe");
+  file.key_texts("tokenizer.ggml.tokens", {"<unk>", "<s>", "</s>", "a", "b", "ab", "\xE2\x96\x81",
+                                           "\xE2\x96\x81"
+                                           "a",
+                                           "[PAD8]", "<0x41>"});
+  file.key_i32s("tokenizer.ggml.token_type", {2, 3, 3, 1, 1, 1, 1, 1, 5, 6})
+      .key_texts("tokenizer.ggml.merges", {"a b"});
+  file.key_f32s("tokenizer.ggml.scores", {0, 0, 0, -1, -2, -3, -4, -5, -6, -7});
+  for (const char* key : {"bos_token_id", "cls_token_id"}) file.key_u32(std::string("tokenizer.ggml.") + key, 1);
+  for (const char* key : {"eos_token_id", "seperator_token_id"}) file.key_u32(std::string("tokenizer.ggml.") + key, 2);
+  file.key_u32("tokenizer.ggml.unknown_token_id", 0).key_u32("tokenizer.ggml.mask_token_id", 8);
+  file.key_bool("tokenizer.ggml.add_bos_token", 1).key_bool("tokenizer.ggml.add_space_prefix", 1);
+  file.key("tokenizer.ggml.precompiled_charsmap", 9, test::GgufBytes().u32(0).u64(4).u32(0));
+  const std::vector<uint8_t> bytes = file.file();
+  return {bytes.begin(), bytes.end()};
+}
+
+void read_tokenizer_of(const GgufMetadata& metadata) {
+  const auto spec = read_gguf_tokenizer(metadata, metadata.has("general.architecture") ? "bert" : "phi3");
+  if (!spec.ok()) {
+    check(spec.error().message[0] != '\0');
+    return;
+  }
+  const std::vector<uint8_t> section = serialize_tokenizer(spec.value());
+  const auto tokenizer = Tokenizer::parse(section, 1u << 20);
+  if (!tokenizer.ok()) return;
+  EncodeScratch scratch;
+  Array<uint32_t> ids;
+  (void)tokenizer.value().encode("ab\t a \xE2\x96\x81\xFF<s> Ab", {}, scratch, ids, nullptr, nullptr).ok();
+}
+
 }  // namespace
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
@@ -50,7 +88,9 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
     bytes.bytes.insert(bytes.bytes.end(), rest.begin(), rest.end());
     file = bytes.bytes;
   } else if (data[0] > 1) {
-    const std::string edited = test::apply_edits(good, rest);
+    static const std::string tokenizers[] = {good_tokenizer(0), good_tokenizer(1), good_tokenizer(2),
+                                             good_tokenizer(3)};
+    const std::string edited = test::apply_edits(data[0] <= 5 ? tokenizers[data[0] - 2] : good, rest);
     file.assign(edited.begin(), edited.end());
   }
   file.shrink_to_fit();
@@ -78,5 +118,6 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
     (void)header->metadata.i32s(key).ok();
     (void)header->metadata.bytes(key).ok();
   }
+  read_tokenizer_of(header->metadata);
   return 0;
 }

@@ -6,6 +6,7 @@
 #include <iterator>
 
 #include "engine/blocks/blocks.h"
+#include "engine/runtime/forward.h"
 #include "engine/runtime/model.h"
 #include "engine/runtime/session.h"
 #include "formats/json/json.h"
@@ -152,6 +153,59 @@ TEST(PooledToken, IsReadWhereTheRuleSays) {
   const auto last = with_pad.logits({.pool = Pool::last}, ids);
   EXPECT_GT(max_difference(first, last_word), 1e-3);
   EXPECT_GT(max_difference(last, last_word), 1e-3);
+}
+
+// The last layer computes keys and values of every token, and the rest of the pooled one alone: the same bits as if it
+// computed all.
+TEST(LastLayer, OfThePooledTokenAloneHasTheBitsOfTheWhole) {
+  for (const char* name : {"llama/llama3_scaling", "mistral/window_5", "qwen3/windows", "gemma2/softcap_2",
+                           "gemma3/seven_layers", "phi3/longrope", "modernbert/window_3"}) {
+    const Expected expected = load_expected(fixtures() / name);
+    for (const WeightType weights : {WeightType::f32, WeightType::int8, WeightType::int4}) {
+      const auto content = convert::convert_folder({.source = fixtures() / name, .weights = weights}, nullptr);
+      ASSERT_TRUE(content.ok()) << content.error().message;
+      const auto final_rows = [&](Pool pool) {
+        ModelContent changed = content.value();
+        changed.config.arch.pool = pool;
+        if (pool == Pool::mean) changed.config.pad_id = 0;
+        const auto bytes = serialize_model(changed);
+        const auto model = Model::from_memory(bytes.value(), {.mode = LoadMode::copy});
+        auto session = Session::create(model.value(), {});
+        std::vector<float> rows, logits(expected.texts.size() * model.value().total_classes());
+        const StageObserver observer{[](void* to, const char* stage, const float* x, size_t count, size_t width) {
+                                       if (std::string_view(stage) == "final_norm") {
+                                         static_cast<std::vector<float>*>(to)->assign(x, x + count * width);
+                                       }
+                                     },
+                                     &rows};
+        EXPECT_TRUE(session.value().run_ids(expected.ids, expected.starts, logits, observer).ok());
+        return rows;
+      };
+      const auto whole = final_rows(Pool::mean), pooled = final_rows(content.value().config.arch.pool);
+      const size_t width = content.value().config.width;
+      ASSERT_EQ(whole.size(), expected.ids.size() * width);
+      ASSERT_EQ(pooled.size(), expected.pooled.size() * width);
+      for (size_t b = 0; b < expected.pooled.size(); ++b) {
+        EXPECT_TRUE(same_bits({pooled.data() + b * width, width}, {whole.data() + expected.pooled[b] * width, width}))
+            << name << ", text " << b;
+      }
+    }
+  }
+}
+
+// What a pass keeps of each token: its row, its query, key and value, and what attention mixes. The wide rows of the
+// feed-forward blocks exist for a chunk at a time.
+TEST(Arena, HoldsNoFeedForwardRowsOfWholeTexts) {
+  Config c;
+  c.arch = convert::convert_folder({.source = fixtures() / "llama/llama3_scaling"}, nullptr).value().config.arch;
+  c.layers = 16, c.width = 2048, c.heads = 32, c.kv_heads = 8, c.head_width = 64, c.ffn_width = 8192;
+  c.vocab = 128256, c.max_tokens = 131072, c.rotary_width = 64, c.norm_eps = 1e-5;
+  const auto bytes = [&](size_t tokens) { return forward_arena_bytes(c, 2, tokens, 1, tokens, 1); };
+  const size_t row = (2048 + 3072 + 2048) * sizeof(float) + 16;
+  const size_t packed_keys = 2 * 64 * sizeof(float);
+  EXPECT_LE(bytes(8192) - bytes(4096), 4096 * (row + packed_keys + 16));
+  EXPECT_LT(bytes(8192), 8192 * size_t{8192} * sizeof(float));
+  EXPECT_LT(bytes(128), size_t{24} << 20);
 }
 
 TEST(PooledToken, EncodersHaveNoChoice) {

@@ -14,7 +14,8 @@ namespace onepass::cli {
 struct ConvertOptions {
   std::string source, output, weights, embeddings, attention, pool, tokenizer, head_from;
   uint32_t group = 32;
-  std::vector<std::string> kinds;
+  std::vector<std::string> kinds, label_words;
+  std::string prompt, content_free;
   std::string labels_file, thresholds_file, range;
   std::string verify_texts;
   std::string name, version;

@@ -82,6 +82,19 @@ convert::Options conversion_options(const ConvertOptions& o) {
     }
     out.kinds[kind.substr(0, equals)] = found->second;
   }
+  for (const std::string& label : o.label_words) {
+    const size_t equals = label.find('=');
+    if (equals == std::string::npos || equals == 0 || equals + 1 == label.size()) {
+      throw Misused{"--label: '" + label + "' is not NAME=WORD"};
+    }
+    const std::string name = label.substr(0, equals);
+    auto& labels = out.label_words.labels;
+    auto at = std::find_if(labels.begin(), labels.end(), [&](const convert::Label& l) { return l.name == name; });
+    if (at == labels.end()) at = labels.insert(at, {name, {}});
+    at->words.push_back(label.substr(equals + 1));
+  }
+  out.label_words.prompt = o.prompt;
+  out.label_words.content_free = o.content_free;
   if (!o.labels_file.empty()) out.labels = read_lines(o.labels_file);
   if (!o.thresholds_file.empty()) {
     for (const std::string& line : read_lines(o.thresholds_file)) {

@@ -41,7 +41,7 @@ requires(sizeof...(Args) > 0) Error fail(Code code, const std::string& where, co
 Layout matrix_layout(WeightType type, uint32_t group) {
   switch (type) {
     case WeightType::int4:
-      return group == 64 ? Layout::i4g64_n32k4 : Layout::i4g32_n32k4;
+      return group == 64 ? Layout::i4zg64_n32k4 : Layout::i4zg32_n32k4;
     case WeightType::f32:
       return Layout::f32_n16;
     case WeightType::f16:
@@ -114,6 +114,8 @@ struct Source {
   std::optional<OnepassJson> own;  // onepass.json
   std::vector<HeadSpec> heads;
   models::SourceModel model;
+  LabelTokens words;   // of a language model
+  std::string output;  // its output matrix
 };
 
 Result<models::FoundClass> find_architecture(const HuggingFaceFolder& folder) {
@@ -198,6 +200,12 @@ Status read_config(const JsonNode& json, const Family& family, Config& config) {
   return {};
 }
 
+// Biases in these parts too: a sum of Part.
+void add_biases(ArchSpec& arch, uint32_t parts) {
+  arch.unbiased = (arch.biases != 0 ? arch.unbiased : all_parts) & ~parts;
+  arch.biases = 1;
+}
+
 // Another rule than the source's for the token that is pooled.
 Status set_pool(Pool pool, const JsonNode& json, Config& config) {
   if (!config.causal()) return fail(Code::invalid_argument, "--pool", "only a decoder has a choice");
@@ -209,13 +217,58 @@ Status set_pool(Pool pool, const JsonNode& json, Config& config) {
   return {};
 }
 
-Result<Source> read_source(const HuggingFaceFolder& folder, const Options& options) {
+// The one head of a language model: the labels, and how its words become their logits.
+Status read_words(const HuggingFaceFolder& folder, const Options& options, Source& source,
+                  std::vector<std::string>* notes) {
+  if (folder.onepass_json()) {
+    return fail(Code::unsupported, "onepass.json", "a language model's head is its labels: remove it");
+  }
+  Config& config = source.model.config;
+  ONEPASS_TRY_ASSIGN(tokenizer, folder.tokenizer(options.tokenizer));
+  ONEPASS_TRY_ASSIGN(words, tokenize_labels(options.label_words, tokenizer, config.vocab, notes));
+  source.words = std::move(words);
+  HeadSpec head;
+  head.name = "label";
+  for (const Label& label : options.label_words.labels) head.labels.push_back(label.name);
+  source.heads.push_back(std::move(head));
+  config.words = static_cast<uint32_t>(source.words.words);
+  config.arch.pool = Pool::last;
+  config.pad_id = 0;
+  add_biases(config.arch, static_cast<uint32_t>(Part::heads));
+  const JsonNode json = folder.config();
+  if (json.has("final_logit_softcapping")) {
+    ONEPASS_TRY_ASSIGN(cap, json.number("final_logit_softcapping"));
+    config.logit_softcap = cap;
+  }
+  source.output = source.source_class->output;
+  bool tied = source.source_class->tied;
+  if (json.has("tie_word_embeddings")) {
+    ONEPASS_TRY_ASSIGN(given, json.boolean("tie_word_embeddings"));
+    tied = given;
+  }
+  if (tied) source.output = std::string(source.source_class->prefix) + "embed_tokens.weight";
+  return {};
+}
+
+Result<Source> read_source(const HuggingFaceFolder& folder, const Options& options, std::vector<std::string>* notes) {
   Source source;
   ONEPASS_TRY_ASSIGN(found, find_architecture(folder));
   source.family = found.family;
   source.source_class = found.source;
   ONEPASS_TRY(read_config(folder.config(), *found.family, source.model.config));
   source.own = folder.onepass_json();
+  if ((found.source->output != nullptr) != !options.label_words.labels.empty()) {
+    return fail(Code::invalid_argument, "--label",
+                found.source->output != nullptr ? "%s has no head: say with --label and --template which words it is "
+                                                  "to tell apart"
+                                                : "%s is no causal language model, whose words could be labels",
+                found.source->name);
+  }
+  if (found.source->output != nullptr) {
+    ONEPASS_TRY(found.family->refine(folder.config(), source.model));
+    ONEPASS_TRY(read_words(folder, options, source, notes));
+    return source;
+  }
   const bool needs_own = found.source->head.empty();
   if (needs_own != source.own.has_value()) {
     return fail(
@@ -241,10 +294,7 @@ Result<Source> read_source(const HuggingFaceFolder& folder, const Options& optio
     source.model.config.arch.pool = source.own->pooling;
     source.model.config.pad_id = 0;
     // Layers of ours have biases, whatever the architecture's have.
-    constexpr uint32_t kOurs = static_cast<uint32_t>(Part::heads) | static_cast<uint32_t>(Part::pooler);
-    ArchSpec& arch = source.model.config.arch;
-    arch.unbiased = (arch.biases != 0 ? arch.unbiased : all_parts) & ~kOurs;
-    arch.biases = 1;
+    add_biases(source.model.config.arch, static_cast<uint32_t>(Part::heads) | static_cast<uint32_t>(Part::pooler));
     source.model.config.arch.pooler = source.own->pooler_activation.has_value();
     source.model.config.arch.pooler_act = source.own->pooler_activation.value_or(Act::none);
     source.model.config.max_tokens = std::min(source.model.config.max_tokens, source.own->max_tokens);
@@ -320,6 +370,10 @@ class Tensors {
       parts.push_back(std::move(name));
       return {};
     };
+    if (is_head && !source_.output.empty()) {
+      ONEPASS_TRY(take(source_.output, false, source_.model.config.vocab, need.k));
+      return parts;
+    }
     if (is_head && source_.own) {
       ONEPASS_TRY(
           take("heads." + source_.heads[need.index].name + (vector ? ".bias" : ".weight"), vector, need.n, need.k));
@@ -415,6 +469,8 @@ class Tensors {
   // Known buffers, and a pooler that no head reads.
   bool is_ignored(std::string_view name) const {
     const std::string_view prefix = source_.source_class->prefix;
+    // A copy of the embeddings.
+    if (!source_.output.empty() && name == source_.source_class->output) return true;
     if (!name.starts_with(prefix)) return false;
     const std::string_view rest = name.substr(prefix.size());
     for (const std::string_view ignored : source_.family->ignored) {
@@ -438,7 +494,21 @@ struct Recipe {
   models::SourceModel model;
   Slot slot;
   std::vector<std::string> parts;
+  LabelTokens words;  // of a head of words
 };
+
+// The rows of the words, by class; zeros where a class has fewer than others.
+std::vector<float> word_matrix(const LabelTokens& words, const std::vector<float>& output, uint64_t width) {
+  std::vector<float> rows;
+  for (const auto& ids : words.classes) {
+    for (const uint32_t id : ids) {
+      const auto row = output.begin() + static_cast<std::ptrdiff_t>(id * width);
+      rows.insert(rows.end(), row, row + static_cast<std::ptrdiff_t>(width));
+    }
+    rows.insert(rows.end(), (words.words - ids.size()) * width, 0.0f);
+  }
+  return rows;
+}
 
 // Reads the parts and packs them, when the file is written.
 Status fill_tensor(const Recipe& recipe, Layout layout, uint64_t n, uint64_t k, std::span<uint8_t> out) {
@@ -453,7 +523,10 @@ Status fill_tensor(const Recipe& recipe, Layout layout, uint64_t n, uint64_t k, 
   }
   std::vector<float> values;
   std::vector<size_t> part_ends;
-  if (recipe.family->compute != nullptr && recipe.family->compute(recipe.slot, recipe.model, read, values)) {
+  if (!recipe.words.classes.empty()) {
+    values = word_matrix(recipe.words, read[0], k);
+    part_ends.push_back(values.size());
+  } else if (recipe.family->compute != nullptr && recipe.family->compute(recipe.slot, recipe.model, read, values)) {
     part_ends.push_back(values.size());
   } else {
     values = std::move(read[0]);
@@ -482,6 +555,12 @@ std::vector<float> computed_tensor(Slot slot, const Source& source) {
   if (slot == Slot::rotary_local) return source.model.rotary_local;
   if (slot == Slot::rotary_long) return source.model.rotary_long;
   std::vector<float> rows;
+  if (slot == Slot::head_b) {
+    for (const auto& ids : source.words.classes) {
+      rows.insert(rows.end(), ids.size(), 0.0f);
+      rows.insert(rows.end(), source.words.words - ids.size(), kNoWord);
+    }
+  }
   if (slot == Slot::relative_index) {
     const int64_t last = int64_t{config.max_tokens} - 1;
     for (int64_t d = -last; d <= last; ++d) {
@@ -524,7 +603,7 @@ std::string quantisation_record(const Options& options, const Config& config, co
   const std::string tables = type_name(options.embeddings.value_or(options.weights));
   std::string record = "products " + weights;
   if (options.weights == WeightType::int4)
-    record += " (symmetric, one scale per group of " + std::to_string(options.group) +
+    record += " (one scale per output channel, one whole step and zero per group of " + std::to_string(options.group) +
               " inputs, least squared error, activations one scale per token)";
   if (options.weights == WeightType::int8)
     record += " (symmetric, one scale per output channel, activations one scale per token)";
@@ -573,12 +652,36 @@ Result<TokenizerSpec> read_tokenizer_of(Input& input, const Options& options) {
   return std::move(*input.tokenizer);
 }
 
+// What the model says of a text that says nothing is taken off its logits (Zhao et al. 2021, arXiv:2102.09690).
+Status calibrate(const LabelWords& labels, const LabelTokens& words, ModelContent& content) {
+  ONEPASS_TRY_ASSIGN(bytes, serialize_model(content));
+  ONEPASS_TRY_ASSIGN(model, Model::from_memory(bytes, {.mode = LoadMode::copy, .verify = false}));
+  ONEPASS_TRY_ASSIGN(session, Session::create(model, {}));
+  const std::string_view text = labels.content_free;
+  std::vector<float> logits(model.total_classes());
+  TextResult result;
+  ONEPASS_TRY(session.classify({&text, 1}, {}, {&result, 1}, logits, {}));
+  std::vector<float> bias;
+  for (size_t c = 0; c < words.classes.size(); ++c) {
+    bias.insert(bias.end(), words.classes[c].size(), -logits[c]);
+    bias.insert(bias.end(), words.words - words.classes[c].size(), kNoWord);
+  }
+  for (TensorContent& tensor : content.tensors) {
+    if (tensor.name != "heads.0.b") continue;
+    tensor.fill = [bias](std::span<uint8_t> out) -> Status {
+      std::memcpy(out.data(), bias.data(), out.size());
+      return {};
+    };
+  }
+  return {};
+}
+
 }  // namespace
 
 Result<ModelContent> convert_folder(const Options& options, std::vector<std::string>* notes) noexcept try {
   ONEPASS_TRY_ASSIGN(input, open_input(options, notes));
   const HuggingFaceFolder& folder = input.folder;
-  ONEPASS_TRY_ASSIGN(source, read_source(folder, options));
+  ONEPASS_TRY_ASSIGN(source, read_source(folder, options, notes));
   ONEPASS_TRY(apply_overrides(options, source.heads));
   ONEPASS_TRY_ASSIGN(tokenizer, read_tokenizer_of(input, options));
   const std::shared_ptr<const WeightFile> checkpoint = input.weights;
@@ -595,6 +698,7 @@ Result<ModelContent> convert_folder(const Options& options, std::vector<std::str
     content.heads.push_back(head_content(head));
     classes.push_back(static_cast<uint32_t>(head.labels.size()));
   }
+  if (!source.words.around.empty()) tokenizer.single_template = source.words.around;
   content.tokenizer = serialize_tokenizer(tokenizer);
   const auto or_else = [](const std::string& a, const std::string& b, const std::string& c) {
     return !a.empty() ? a : !b.empty() ? b : c;
@@ -635,13 +739,16 @@ Result<ModelContent> convert_folder(const Options& options, std::vector<std::str
          .n = need.n,
          .k = need.k,
          .payload = {},
-         .origin = std::move(origin),
-         .fill = [recipe = Recipe{checkpoint, source.family, source.model, need.spec->slot, std::move(parts)}, layout,
-                  n = need.n, k = need.k](std::span<uint8_t> out) { return fill_tensor(recipe, layout, n, k, out); }});
+         .fill = [recipe = Recipe{checkpoint, source.family, source.model, need.spec->slot, std::move(parts),
+                                  need.spec->slot == Slot::head_w ? source.words : LabelTokens()},
+                  layout, n = need.n,
+                  k = need.k](std::span<uint8_t> out) { return fill_tensor(recipe, layout, n, k, out); },
+         .origin = std::move(origin)});
     return {};
   }));
   ONEPASS_TRY(tensors.check_leftover(notes));
   content.metadata.quantisation = quantisation_record(options, content.config, fates);
+  if (!options.label_words.content_free.empty()) ONEPASS_TRY(calibrate(options.label_words, source.words, content));
   return content;
 } catch (const std::bad_alloc&) {
   return fail(Code::out_of_memory, options.source.string(), "no memory for the conversion");

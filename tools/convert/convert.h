@@ -12,6 +12,7 @@
 #include "engine/core/result.h"
 #include "formats/onepass/writer.h"
 #include "kernels/layouts.h"
+#include "tools/convert/label_words.h"
 
 namespace onepass::convert {
 
@@ -28,6 +29,7 @@ struct Options {
   std::optional<AttentionType> attention{};     // default: i8 where the products are integers
   std::optional<Pool> pool{};                   // of a decoder: which token is pooled; default: the source's
   std::map<std::string, HeadKind> kinds{};      // by head; overrides the source
+  LabelWords label_words{};                     // of a causal language model
   std::vector<std::string> labels{};            // of the only head; empty: the source's
   std::vector<float> thresholds{};              // of the only multi_label head; empty: the source's
   std::optional<std::array<float, 2>> range{};  // of regression heads; default: the source's, else unlimited

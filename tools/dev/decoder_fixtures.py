@@ -138,6 +138,32 @@ CASES = [
 ]
 
 
+@dataclass
+class Words:
+    """A language model whose labels are words, below label_words/lm."""
+
+    name: str
+    model: str
+    tokenizer: str
+    config: dict
+    prompt: str
+    labels: dict
+    dtype: str = "f16"
+
+
+WORDS = [
+    Words("llama_untied", "Llama", "llama3", sizes(2, 24, 4, 2, 33, max_position_embeddings=120),
+          "Is the text below good?\n\"{text}\"\nAnswer:", {"yes": [" very"], "no": [" not"], "mixed": [" good"]}),
+    Words("qwen2_chat", "Qwen2", "qwen2", sizes(2, 20, 5, 1, 21, max_position_embeddings=120, tie_word_embeddings=True),
+          "<s>user\nthe cat is happy and the dog is sad\n{text}</s>\n<s>assistant\n",
+          {"good": ["good", "happy", "love"], "bad": ["bad", "sad"]}, "bf16"),
+    Words("gemma2_softcap", "Gemma2", "gemma", sizes(
+        3, 18, 3, 1, 25, head_dim=6, query_pre_attn_scalar=6, sliding_window=9, max_position_embeddings=120,
+        attn_logit_softcapping=3.0, final_logit_softcapping=2.0),
+          "thank you\n{text}\nit is a", {"cat": [" cat", "cat"], "dog": [" dog"], "it": [" it", "it", "It"]}),
+]
+
+
 def randomize(model: torch.nn.Module, seed: int, norms_at: float) -> None:
     """As fixture_parts.randomize; norms are stored around `norms_at`."""
     generator = torch.Generator().manual_seed(seed)
@@ -189,6 +215,43 @@ class Stages:
 
     def after(self, _, __, output) -> None:
         self.rows.append((output[0] if isinstance(output, tuple) else output)[0].numpy().copy())
+
+
+def make_words(case: Words, root: Path) -> None:
+    folder = root / "label_words" / "lm" / case.name
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    tokenizer = TOKENIZERS[case.tokenizer]()
+    tokenizer.save(str(folder / "tokenizer.json"))
+    ends = {f"{n}_token_id": tokenizer.token_to_id(t) for n, t in (("bos", "<s>"), ("eos", "</s>"), ("pad", "<pad>"))}
+    config = getattr(transformers, case.model + "Config")(**({"vocab_size": tokenizer.get_vocab_size()} | ends | case.config))
+    name = case.model + "ForCausalLM"
+    config.architectures = [name]
+    config._attn_implementation = "eager"
+    model = getattr(transformers, name)(config)
+    randomize(model, zlib.crc32(case.name.encode()), 0.0 if case.model.startswith("Gemma") else 1.0)
+    tensors = {n: p.detach().to(DTYPES[case.dtype]).contiguous() for n, p in model.state_dict().items()}
+    model.load_state_dict({n: t.float() for n, t in tensors.items()})
+    model.eval()
+    if config.tie_word_embeddings:
+        del tensors["lm_head.weight"]
+    save_file(tensors, folder / "model.safetensors", metadata={"format": "pt"})
+    (folder / "config.json").write_text(json.dumps(config.to_dict(), indent=1))
+    (folder / "labels.json").write_text(json.dumps({"template": case.prompt, "labels": case.labels}, indent=1))
+
+    encode = PreTrainedTokenizerFast(tokenizer_file=str(folder / "tokenizer.json"))
+    firsts = [sorted({encode(w, add_special_tokens=False)["input_ids"][0] for w in words}) for words in case.labels.values()]
+    assert len({i for f in firsts for i in f}) == sum(map(len, firsts)), firsts
+    texts = [TEXTS[0], TEXTS[2], TEXTS[3], TEXTS[4], "a"]
+    ids, starts, logits = [], [0], []
+    for text in texts:
+        encoded = encode(case.prompt.replace("{text}", text), return_tensors="pt")["input_ids"]
+        with torch.no_grad():
+            last = model(input_ids=encoded).logits[0, -1]
+        ids += encoded[0].tolist()
+        starts.append(len(ids))
+        logits.append(np.array([torch.logsumexp(last[f], 0) for f in firsts]))
+    save_expected(folder, texts, ids, starts, logits, [])
 
 
 def pooled_token(ids: list, pad: int | None) -> int:
@@ -252,6 +315,9 @@ def main() -> None:
         make(case, arguments.output)
         size = sum(f.stat().st_size for f in (arguments.output / case.family / case.name).iterdir())
         print(f"{case.family}/{case.name}: {size} bytes")
+    for words in WORDS:
+        if not arguments.families or "label_words" in arguments.families:
+            make_words(words, arguments.output)
 
 
 if __name__ == "__main__":
