@@ -169,7 +169,7 @@ TEST_P(FixtureCheckpoint, Int4WeightsStayNear) {
   // A weight's fourth bit is worth more here than in a model of any use: the average stays near.
   double sum = 0;
   for (size_t i = 0; i < logits.size(); ++i) sum += std::fabs(logits[i] - expected_.logits[i]);
-  EXPECT_LE(sum / static_cast<double>(logits.size()), 0.6 * steepness(model));
+  EXPECT_LE(sum / static_cast<double>(logits.size()), 0.65 * steepness(model));
   EXPECT_GT(max_difference(logits, expected_.logits), 0);
   RecordProperty("max_difference", std::to_string(max_difference(logits, expected_.logits)));
   RecordProperty("agreement", std::to_string(agreement(logits, expected_.logits, model.total_classes())));
