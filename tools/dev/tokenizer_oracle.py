@@ -520,7 +520,7 @@ def take_scores(tokenizer, config, folder):
     """Gives the reference the exact scores of the folder's SentencePiece model: those of a tokenizer.json are rounded."""
     for name in ("spm.model", "spiece.model", "tokenizer.model"):
         path = os.path.join(folder, name)
-        if config["model"].get("type") != "Unigram" or not os.path.exists(path):
+        if not isinstance(config["model"]["vocab"], list) or not os.path.exists(path):
             continue
         with open(path, "rb") as file:
             pieces = [dict(protobuf(value)) for field, value in protobuf(file.read()) if field == 1]
