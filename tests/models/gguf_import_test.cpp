@@ -37,12 +37,15 @@ bool lacks_head(const std::string& name) {
   return name.starts_with("bert") || name.starts_with("nomic") || name.starts_with("modernbert");
 }
 
+// Mistral's window is in no key, and the file calls itself a Llama.
+bool needs_folder(const std::string& name) { return lacks_head(name) || name.starts_with("mistral"); }
+
 Options options_of(const std::string& name, WeightType weights) {
   Options options;
   options.source = fixtures() / "gguf/models" / name / "model.gguf";
   options.weights = weights;
   options.model_id = "same";
-  if (lacks_head(name)) {
+  if (needs_folder(name)) {
     options.head_from = fixtures() / "gguf/models" / name;
   } else {
     options.kinds = {{"classifier", HeadKind::single_label}};
@@ -115,9 +118,23 @@ TEST_P(GgufImport, WhatIsStoredWithoutLossIsEqual) {
   EXPECT_EQ(changed != 0, type == "q8_0" || type == "q4_1") << type;
 }
 
+// A head of the folder in place of the file's, which is the same.
+TEST_P(GgufImport, ItsHeadCanComeFromTheFolder) {
+  Options folder;
+  folder.source = fixtures() / "gguf/models" / GetParam();
+  folder.model_id = "same";
+  folder.weights = WeightType::f32;
+  Options options = options_of(GetParam(), WeightType::f32);
+  options.head_from = folder.source;
+  options.kinds.clear();
+  const auto expected = bytes_of(folder), imported = bytes_of(options);
+  ASSERT_TRUE(imported.ok()) << imported.error().where << ": " << imported.error().message;
+  EXPECT_TRUE(imported.value() == expected.value());
+}
+
 INSTANTIATE_TEST_SUITE_P(Fixtures, GgufImport, testing::ValuesIn(cases()), [](const auto& info) { return info.param; });
 
-TEST(GgufImport, EveryFamilyIsThere) { EXPECT_GE(cases().size(), 13u); }
+TEST(GgufImport, EveryFamilyIsThere) { EXPECT_GE(cases().size(), 24u); }
 
 // ---- A DistilBERT made here: every tensor can be another type, be missing, or be misshapen. ----
 
@@ -265,6 +282,78 @@ class Made {
  private:
   TempFolder folder_;
 };
+
+// ---- Decoders: what their keys must say, before any tensor is looked at. ----
+
+GgufFile decoder_keys(const std::string& arch, const std::function<void(GgufFile&, const std::string&)>& more) {
+  GgufFile f;
+  f.key_text("general.architecture", arch);
+  const auto key = [&](const char* name) { return arch + "." + name; };
+  f.key_u32(key("embedding_length"), 32).key_u32(key("block_count"), 1).key_u32(key("attention.head_count"), 4);
+  f.key_u32(key("feed_forward_length"), 32).key_u32(key("context_length"), 64);
+  f.key_f32(key("attention.layer_norm_rms_epsilon"), 1e-5f);
+  more(f, arch + ".");
+  f.tensor("token_embd.weight", {32, 8}, 0, Bytes(32 * 8 * 4)).tensor("cls.output.weight", {32, 2}, 0, Bytes(256));
+  return f;
+}
+
+TEST(GgufDecoders, KeysThatMeanAnotherModelAreRefused) {
+  using More = std::function<void(GgufFile&, const std::string&)>;
+  struct Case {
+    const char* arch;
+    const char* what;
+    More more;
+    Code code;
+  };
+  const Case all[] = {
+      {"llama", "a scaling of another kind",
+       [](GgufFile& f, const std::string& a) { f.key_text(a + "rope.scaling.type", "yarn"); }, Code::unsupported},
+      {"llama", "linear without a factor",
+       [](GgufFile& f, const std::string& a) { f.key_text(a + "rope.scaling.type", "linear"); }, Code::missing_key},
+      {"llama", "heads by layer",
+       [](GgufFile& f, const std::string& a) { f.key_i32s(a + "attention.head_count_kv", {1}); }, Code::bad_type},
+      {"llama", "values of another width",
+       [](GgufFile& f, const std::string& a) {
+         f.key_u32(a + "attention.key_length", 8).key_u32(a + "attention.value_length", 6);
+       },
+       Code::unsupported},
+      {"llama", "not causal", [](GgufFile& f, const std::string& a) { f.key_bool(a + "attention.causal", 0); },
+       Code::unsupported},
+      {"llama", "divisors that are no vector",
+       [](GgufFile& f, const std::string&) {
+         f.tensor("rope_freqs.weight", {2, 2}, 0, Bytes(16));
+       },
+       Code::bad_shape},
+      {"llama", "divisors that are not finite",
+       [](GgufFile& f, const std::string&) { f.tensor("rope_freqs.weight", {4}, 0, Bytes(16, 0xFF)); },
+       Code::non_finite},
+      {"gemma2", "no width of a head", [](GgufFile&, const std::string&) {}, Code::missing_key},
+      {"gemma2", "no window",
+       [](GgufFile& f, const std::string& a) {
+         f.key_u32(a + "attention.key_length", 8).key_u32(a + "attention.value_length", 8);
+       },
+       Code::missing_key},
+      {"phi3", "no width that turns", [](GgufFile&, const std::string&) {}, Code::missing_key},
+      {"phi3", "factors of long texts alone",
+       [](GgufFile& f, const std::string& a) {
+         f.key_u32(a + "rope.dimension_count", 8);
+         f.tensor("rope_factors_long.weight", {4}, 0, Bytes(16));
+       },
+       Code::missing_tensor},
+      {"qwen3", "no tokenizer", [](GgufFile&, const std::string&) {}, Code::missing_key},
+  };
+  for (const Case& c : all) {
+    TempFolder folder;
+    const Bytes bytes = decoder_keys(c.arch, c.more).file();
+    folder.write("model.gguf", std::span<const uint8_t>(bytes));
+    Options options;
+    options.source = folder.path() / "model.gguf";
+    options.kinds = {{"classifier", HeadKind::single_label}};
+    const auto content = convert::convert_folder(options, nullptr);
+    EXPECT_EQ(code_name(content.code()), std::string(code_name(c.code)))
+        << c.arch << ", " << c.what << ": " << (content.ok() ? "" : content.error().message);
+  }
+}
 
 struct TypeCase {
   uint32_t type;

@@ -234,7 +234,7 @@ Status complete_nomic(const GgufModel& model, Json& config, std::vector<std::str
 bool has_segments(const GgufModel& model) { return model.find("token_types.weight") != nullptr; }
 bool has_no_segments(const GgufModel& model) { return !has_segments(model); }
 
-constexpr GgufArchitecture kArchitectures[] = {
+constexpr GgufArchitecture kEncoders[] = {
     {.name = "bert",
      .tokenizer = "bert",
      .is = has_segments,
@@ -288,7 +288,7 @@ constexpr GgufArchitecture kArchitectures[] = {
 
 }  // namespace
 
-std::span<const GgufArchitecture> gguf_architectures() noexcept { return kArchitectures; }
+std::span<const GgufArchitecture> gguf_encoders() noexcept { return kEncoders; }
 
 double shortest(float value) {
   char text[32];

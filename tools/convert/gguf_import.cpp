@@ -161,7 +161,12 @@ Result<const GgufArchitecture*> find_architecture(const GgufModel& model) {
   ONEPASS_TRY_ASSIGN(tokenizer, metadata.optional_text("tokenizer.ggml.model"));
   bool known = false;
   std::string all;
-  for (const GgufArchitecture& a : gguf_architectures()) {
+  std::vector<const GgufArchitecture*> rows;
+  for (const auto list : {gguf_encoders(), gguf_decoders()}) {
+    for (const GgufArchitecture& a : list) rows.push_back(&a);
+  }
+  for (const GgufArchitecture* row : rows) {
+    const GgufArchitecture& a = *row;
     if (all.find(std::string(" ") + a.name + ",") == all.npos) all += std::string(" ") + a.name + ",";
     if (name != a.name) continue;
     known = true;
@@ -233,21 +238,25 @@ Status read_labels(const GgufModel& model, Json& config) {
 }
 
 // The folder's config.json, which must agree with the file in every size.
-Result<Json> join_configs(const GgufModel& model, const Json& of_file, const JsonNode& of_folder) {
-  for (const auto& [key, value] : of_file.items()) {
-    if (key == "architectures" || !value.is_number() || !of_folder.has(key)) continue;
+Result<Json> join_configs(const GgufModel& model, const GgufArchitecture& architecture, const Json& of_file,
+                          const JsonNode& of_folder) {
+  std::vector<std::string> keys = {"vocab_size"};
+  for (const KeyRow& row : architecture.keys) keys.push_back(row.name);
+  for (const std::string& key : keys) {
+    const Json& value = of_file[key];
+    if (!of_folder.has(key)) continue;
+    // Gemma 3's table is cut to the tokens that there are.
+    const bool cut = key == "vocab_size" && std::string_view(architecture.name) == "gemma3";
     const Json& other = of_folder.value()[key];
     const bool same =
         other.is_number() && static_cast<float>(value.get<double>()) == static_cast<float>(other.get<double>());
-    if (same) continue;
+    if (same || (cut && other.is_number() && other.get<double>() > value.get<double>())) continue;
     return make_error(Code::bad_value, Error::no_offset, of_folder.path_of(key),
                       "%s in the folder and %s in %s: they are not the same model", other.dump().c_str(),
                       value.dump().c_str(), model.name().c_str());
   }
   Json joined = of_folder.value();
-  for (const auto& [key, value] : of_file.items()) {
-    if (!joined.contains(key)) joined[key] = value;
-  }
+  joined["vocab_size"] = of_file["vocab_size"];
   return joined;
 }
 
@@ -319,27 +328,29 @@ Result<Input> import_gguf(const fs::path& path, const fs::path& head_from, std::
   const auto model = std::make_shared<const GgufModel>(std::move(opened));
   const GgufMetadata& metadata = model->metadata();
   ONEPASS_TRY_ASSIGN(architecture, find_architecture(*model));
-  ONEPASS_TRY_ASSIGN(config, read_config(*model, *architecture, notes));
+  ONEPASS_TRY_ASSIGN(config, read_config(*model, *architecture, head_from.empty() ? notes : nullptr));
   models::FoundClass found = models::find_class(architecture->class_name);
+  Json told = config;  // what the model is converted by
 
   std::shared_ptr<const Checkpoint> head;
   std::set<std::string, std::less<>> head_names;
   std::optional<OnepassJson> own;
   if (head_from.empty()) {
     ONEPASS_TRY(check_has_head(*model, *architecture));
-    ONEPASS_TRY(read_labels(*model, config));
+    ONEPASS_TRY(read_labels(*model, told));
   } else {
     ONEPASS_TRY_ASSIGN(folder, HuggingFaceFolder::open(head_from));
     ONEPASS_TRY_ASSIGN(class_name, folder.architecture());
     const models::FoundClass given = models::find_class(class_name);
-    if (given.family != found.family) {
+    const bool other = architecture->also != nullptr && given.family == models::find_class(architecture->also).family;
+    if (given.family == nullptr || (given.family != found.family && !other)) {
       return make_error(Code::bad_value, Error::no_offset, "--head-from",
                         "the folder has a %.60s, and %s is a %s: they are not the same model", class_name.c_str(),
                         model->name().c_str(), architecture->class_name);
     }
     found = given;
-    ONEPASS_TRY_ASSIGN(joined, join_configs(*model, config, folder.config()));
-    config = std::move(joined);
+    ONEPASS_TRY_ASSIGN(joined, join_configs(*model, *architecture, config, folder.config()));
+    told = std::move(joined);
     own = folder.onepass_json();
     ONEPASS_TRY_ASSIGN(checkpoint, Checkpoint::open(head_from));
     head = std::make_shared<const Checkpoint>(std::move(checkpoint));
@@ -362,11 +373,12 @@ Result<Input> import_gguf(const fs::path& path, const fs::path& head_from, std::
       used.insert(tensor->name);  // the folder's counts
     }
   }
+  const auto lists = [](std::span<const char* const> names, const std::string& name) {
+    return std::any_of(names.begin(), names.end(), [&](const char* listed) { return name == listed; });
+  };
   for (const GgufTensor& tensor : model->tensors()) {
-    if (used.contains(tensor.name)) continue;
-    const bool ignored = std::any_of(architecture->ignored.begin(), architecture->ignored.end(),
-                                     [&](const char* name) { return tensor.name == name; });
-    if (ignored) {
+    if (used.contains(tensor.name) || lists(architecture->rotary, tensor.name)) continue;
+    if (lists(architecture->ignored, tensor.name)) {
       if (notes != nullptr) notes->push_back("tensor " + tensor.name + " is not needed and left out");
       continue;
     }
@@ -377,8 +389,7 @@ Result<Input> import_gguf(const fs::path& path, const fs::path& head_from, std::
     weights->add(tensor.name, std::move(entry));  // under its own name, which no class knows
   }
 
-  Input input{
-      HuggingFaceFolder::from_parts(std::move(config), std::move(own), path, model->name()), weights, {}, {}, {}};
+  Input input{HuggingFaceFolder::from_parts(std::move(told), std::move(own), path, model->name()), weights, {}, {}, {}};
   ONEPASS_TRY_ASSIGN(tokenizer, read_gguf_tokenizer(metadata, architecture->name));
   input.tokenizer = std::move(tokenizer);
   ONEPASS_TRY_ASSIGN(name, metadata.optional_text("general.name"));

@@ -48,11 +48,16 @@ struct GgufArchitecture {
   Status (*complete)(const GgufModel& model, Json& config, std::vector<std::string>* notes);
   // Tensors that a classifier does not need.
   std::span<const char* const> ignored{};
+  // Tensors that `complete` reads.
+  std::span<const char* const> rotary{};
+  // A class of another family whose checkpoints have the same tensors; null: none.
+  const char* also = nullptr;
   // Keys of config.json that only the head depends on and the file does not hold: null, or why they are missing.
   const char* head_needs = nullptr;
 };
 
-std::span<const GgufArchitecture> gguf_architectures() noexcept;
+std::span<const GgufArchitecture> gguf_encoders() noexcept;
+std::span<const GgufArchitecture> gguf_decoders() noexcept;
 
 // As the shortest decimal that means this float, which is what config.json had.
 double shortest(float value);

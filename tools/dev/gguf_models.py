@@ -9,6 +9,7 @@ Gemma's norms with 1 added, position tables cut, poolers dropped). The tests con
 
 import argparse
 import json
+import math
 import shutil
 import zlib
 from pathlib import Path
@@ -17,7 +18,7 @@ import numpy as np
 import torch
 import transformers
 from fixture_parts import TEXTS, VOCAB, randomize, save_config, save_weights
-from gguf import GGMLQuantizationType, GGUFWriter, TokenType, quants
+from gguf import GGMLQuantizationType, GGUFWriter, RopeScalingType, TokenType, quants
 from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
 from tokenizers import AddedToken
 
@@ -122,11 +123,13 @@ def write_tokenizer(writer: GGUFWriter, tokenizer: Tokenizer, pre: str, scores: 
         vocab = dict(model["vocab"]) | {t["content"]: t["id"] for t in told["added_tokens"]}
         tokens = sorted(vocab, key=vocab.get)
     types = [TokenType.CONTROL if t in special else
-             TokenType.BYTE if pre == "llama" and t.startswith("<0x") else TokenType.NORMAL for t in tokens]
+             TokenType.BYTE if pre in ("llama", "gemma") and t.startswith("<0x") else TokenType.NORMAL for t in tokens]
+    if pre in ("llama", "gemma"):
+        types[0] = TokenType.UNKNOWN
     ids = {t: i for i, t in enumerate(tokens)}
-    kind = {"bert": "bert", "t5": "t5", "llama": "llama"}.get(pre, "gpt2")
+    kind = {"bert": "bert", "t5": "t5", "llama": "llama", "gemma": "llama"}.get(pre, "gpt2")
     writer.add_tokenizer_model(kind)
-    writer.add_tokenizer_pre({"bert": "default", "t5": "default", "llama": "default"}.get(pre, pre))
+    writer.add_tokenizer_pre("default" if kind != "gpt2" else pre)
     if kind == "bert":
         tokens = [t if t in special else t[2:] if t.startswith("##") else META + t for t in tokens]
     writer.add_token_list(tokens)
@@ -138,7 +141,6 @@ def write_tokenizer(writer: GGUFWriter, tokenizer: Tokenizer, pre: str, scores: 
         writer.add_add_space_prefix(True)
         writer.add_remove_extra_whitespaces(True)
     if kind == "llama":
-        types[0] = TokenType.UNKNOWN
         writer.add_token_scores([scores.get(t, 0.0) for t in tokens])
     named = {"bert": {"unk": "[UNK]", "sep": "[SEP]", "pad": "[PAD]", "cls": "[CLS]", "mask": "[MASK]"},
              "roberta-bpe": {"bos": "<s>", "eos": "</s>", "unk": "<unk>", "sep": "</s>", "pad": "<pad>", "cls": "<s>",
@@ -147,7 +149,8 @@ def write_tokenizer(writer: GGUFWriter, tokenizer: Tokenizer, pre: str, scores: 
              "modern-bert": {"unk": "[UNK]", "sep": "[SEP]", "pad": "[PAD]", "bos": "[CLS]", "mask": "[MASK]"},
              "llama-bpe": {"bos": "<|begin_of_text|>", "eos": "<|end_of_text|>"},
              "qwen2": {"eos": "<|endoftext|>", "pad": "<|endoftext|>", "bos": "<|endoftext|>"},
-             "llama": {"bos": "<s>", "eos": "</s>", "unk": "<unk>"}}[pre]
+             "llama": {"bos": "<s>", "eos": "</s>", "unk": "<unk>"},
+             "gemma": {"bos": "<s>", "eos": "</s>", "unk": "<unk>"}}[pre]
     for key, token in named.items():
         if key == "cls":  # as converters before gguf 0.17; later ones write it as bos_token_id
             writer.add_uint32("tokenizer.ggml.cls_token_id", ids[token])
@@ -155,7 +158,9 @@ def write_tokenizer(writer: GGUFWriter, tokenizer: Tokenizer, pre: str, scores: 
             getattr(writer, f"add_{key}_token_id")(ids[token])
     if pre == "qwen2":
         writer.add_add_bos_token(False)
-    if pre == "llama":
+    if pre == "gemma":
+        writer.add_add_space_prefix(False)
+    if kind == "llama":
         writer.add_add_bos_token(True)
         writer.add_add_eos_token(False)
 
@@ -275,9 +280,120 @@ def nomic(c, tensors: dict, writer: GGUFWriter, labels: list) -> dict:
     return {renamed(n, NOMIC_NAMES): t for n, t in tensors.items()}
 
 
+DECODER_NAMES = {
+    "embed_tokens": "token_embd", "layers.{}.input_layernorm": "blk.{}.attn_norm",
+    "layers.{}.self_attn.q_proj": "blk.{}.attn_q", "layers.{}.self_attn.k_proj": "blk.{}.attn_k",
+    "layers.{}.self_attn.v_proj": "blk.{}.attn_v", "layers.{}.self_attn.o_proj": "blk.{}.attn_output",
+    "layers.{}.self_attn.q_norm": "blk.{}.attn_q_norm", "layers.{}.self_attn.k_norm": "blk.{}.attn_k_norm",
+    "layers.{}.self_attn.qkv_proj": "blk.{}.attn_qkv", "layers.{}.post_attention_layernorm": "blk.{}.ffn_norm",
+    "layers.{}.mlp.gate_proj": "blk.{}.ffn_gate", "layers.{}.mlp.up_proj": "blk.{}.ffn_up",
+    "layers.{}.mlp.gate_up_proj": "blk.{}.ffn_up", "layers.{}.mlp.down_proj": "blk.{}.ffn_down",
+    "norm": "output_norm", "score": "cls.output"}
+GEMMA_NAMES = DECODER_NAMES | {
+    "layers.{}.post_attention_layernorm": "blk.{}.post_attention_norm",
+    "layers.{}.pre_feedforward_layernorm": "blk.{}.ffn_norm",
+    "layers.{}.post_feedforward_layernorm": "blk.{}.post_ffw_norm"}
+
+
+def decoder(names: dict, c, tensors: dict, writer: GGUFWriter, labels: list) -> dict:
+    """The score is written as llama.cpp's converter writes a reranker's; a real file of another decoder lacks it."""
+    common(writer, c, c.num_hidden_layers, c.hidden_size, c.num_attention_heads, c.intermediate_size,
+           c.max_position_embeddings)
+    writer.add_head_count_kv(c.num_key_value_heads)
+    writer.add_layer_norm_rms_eps(c.rms_norm_eps)
+    if labels:
+        writer.add_classifier_output_labels(labels)
+    return {renamed(n.removeprefix("model."), names): t for n, t in tensors.items()}
+
+
+def paired(rows: np.ndarray, heads: int) -> np.ndarray:
+    """Rows i and i + half of each head side by side."""
+    return rows.reshape(heads, 2, rows.shape[0] // heads // 2, *rows.shape[1:]).swapaxes(1, 2).reshape(rows.shape)
+
+
+def llama(c, tensors: dict, writer: GGUFWriter, labels: list) -> dict:
+    out = decoder(DECODER_NAMES, c, tensors, writer, labels)
+    for name in out:
+        if ".attn_q." in name:
+            out[name] = paired(out[name], c.num_attention_heads)
+        if ".attn_k." in name:
+            out[name] = paired(out[name], c.num_key_value_heads)
+    writer.add_rope_dimension_count(c.head_dim)
+    writer.add_key_length(c.head_dim)
+    writer.add_value_length(c.head_dim)
+    rope = c.rope_parameters
+    writer.add_rope_freq_base(rope["rope_theta"])
+    if rope["rope_type"] == "linear":
+        writer.add_rope_scaling_type(RopeScalingType.LINEAR)
+        writer.add_rope_scaling_factor(rope["factor"])
+    if rope["rope_type"] == "llama3":
+        freqs = 1.0 / (rope["rope_theta"] ** (torch.arange(0, c.head_dim, 2, dtype=torch.float32) / c.head_dim))
+        low, high, context = rope["low_freq_factor"], rope["high_freq_factor"], 8192
+        divisors = []
+        for freq in freqs:
+            wave = 2 * math.pi / freq
+            smooth = (context / wave - low) / (high - low)
+            divisors.append(1 if wave < context / high else rope["factor"] if wave > context / low else
+                            1 / ((1 - smooth) / rope["factor"] + smooth))
+        if isinstance(writer, GGUFWriter):  # last, so that other tensors keep their places
+            writer.rope = {"rope_freqs.weight": np.array([float(d) for d in divisors], dtype=np.float32)}
+    return out
+
+
+def qwen(c, tensors: dict, writer: GGUFWriter, labels: list) -> dict:
+    writer.add_rope_freq_base(c.rope_parameters["rope_theta"])
+    if hasattr(c, "head_dim"):
+        writer.add_key_length(c.head_dim)
+        writer.add_value_length(c.head_dim)
+    return decoder(DECODER_NAMES, c, tensors, writer, labels)
+
+
+def gemma(c, tensors: dict, writer: GGUFWriter, labels: list) -> dict:
+    writer.add_key_length(c.head_dim)
+    writer.add_value_length(c.head_dim)
+    writer.add_sliding_window(c.sliding_window)
+    if c.model_type == "gemma2":
+        writer.add_attn_logit_softcapping(c.attn_logit_softcapping)
+        writer.add_final_logit_softcapping(c.final_logit_softcapping)
+    else:
+        full, local = c.rope_parameters["full_attention"], c.rope_parameters["sliding_attention"]
+        writer.add_rope_freq_base(full["rope_theta"])
+        writer.add_rope_freq_base_swa(local["rope_theta"])
+        if full["rope_type"] == "linear":
+            writer.add_rope_scaling_type(RopeScalingType.LINEAR)
+            writer.add_rope_scaling_factor(full["factor"])
+    out = decoder(GEMMA_NAMES, c, tensors, writer, labels)
+    if isinstance(writer, GGUFWriter):
+        out = {n: t + np.float32(1) if n.endswith("norm.weight") else t for n, t in out.items()}
+    return out
+
+
+def phi3(c, tensors: dict, writer: GGUFWriter, labels: list) -> dict:
+    rope = c.rope_parameters
+    writer.add_rope_dimension_count(int(rope.get("partial_rotary_factor", 1.0) * c.hidden_size) // c.num_attention_heads)
+    writer.add_rope_freq_base(rope["rope_theta"])
+    writer.add_rope_scaling_orig_ctx_len(c.original_max_position_embeddings)
+    writer.add_sliding_window(c.sliding_window or 0)
+    if rope["rope_type"] == "longrope" and isinstance(writer, GGUFWriter):
+        scale = c.max_position_embeddings / c.original_max_position_embeddings
+        writer.add_rope_scaling_attn_factors(
+            math.sqrt(1 + math.log(scale) / math.log(c.original_max_position_embeddings)) if scale > 1 else 1.0)
+        writer.rope = {f"rope_factors_{x}.weight": np.array(rope[f"{x}_factor"], dtype=np.float32)
+                       for x in ("long", "short")}
+    return decoder(DECODER_NAMES, c, tensors, writer, labels)
+
+
 def base(layers: int, width: int, heads: int, ffn: int, **more) -> dict:
     return {"num_hidden_layers": layers, "hidden_size": width, "num_attention_heads": heads, "intermediate_size": ffn,
             "max_position_embeddings": 40} | more
+
+
+def grouped(layers: int, width: int, heads: int, kv_heads: int, ffn: int, **more) -> dict:
+    return base(layers, width, heads, ffn, num_key_value_heads=kv_heads, pad_token_id=None) | more
+
+
+LLAMA3_ROPE = {"rope_type": "llama3", "rope_theta": 500000.0, "factor": 32.0, "low_freq_factor": 1.0,
+               "high_freq_factor": 4.0, "original_max_position_embeddings": 8192}
 
 
 # name: class, config, GGUF architecture, its function, tokenizer, labels, type of the matrices
@@ -303,6 +419,28 @@ CASES = {
                        modernbert, "modern-bert", 4, "F16"),
     "nomic_bert_f32": ("NomicBert", base(2, 24, 3, 40), "nomic-bert", nomic, "bert", 2, "F32"),
     "nomic_bert_q4_0": ("NomicBert", base(1, 32, 2, 64), "nomic-bert", nomic, "bert", 2, "Q4_0"),
+    "llama_f32": ("Llama", grouped(2, 32, 2, 1, 40, rope_parameters=LLAMA3_ROPE), "llama", llama, "llama-bpe", 3, "F32"),
+    "llama_f16": ("Llama", grouped(2, 24, 4, 2, 33, head_dim=10, attention_bias=True), "llama", llama, "llama", 2, "F16"),
+    "llama_q4_0": ("Llama", grouped(1, 64, 4, 2, 96, rope_parameters={
+        "rope_type": "linear", "rope_theta": 10000.0, "factor": 2.5}), "llama", llama, "llama", 2, "Q4_0"),
+    "mistral_f32": ("Mistral", grouped(2, 20, 4, 2, 29, head_dim=6, sliding_window=5), "llama", llama, "llama", 3, "F32"),
+    "qwen2_f32": ("Qwen2", grouped(2, 28, 14, 2, 37, rope_parameters={"rope_type": "default", "rope_theta": 1e6}), "qwen2",
+                  qwen, "qwen2", 3, "F32"),
+    "qwen2_q4_1": ("Qwen2", grouped(1, 32, 4, 2, 64), "qwen2", qwen, "qwen2", 2, "Q4_1"),
+    "qwen3_f16": ("Qwen3", grouped(2, 18, 3, 1, 31, head_dim=14), "qwen3", qwen, "qwen2", 2, "F16"),
+    "gemma2_f32": ("Gemma2", grouped(3, 24, 4, 2, 33, head_dim=12, query_pre_attn_scalar=12, attn_logit_softcapping=2.0,
+                                     sliding_window=4), "gemma2", gemma, "gemma", 2, "F32"),
+    "gemma3_f32": ("Gemma3Text", grouped(7, 20, 4, 2, 17, head_dim=10, query_pre_attn_scalar=10, sliding_window=4,
+                                         rope_parameters={"full_attention": {"rope_type": "linear", "rope_theta": 1e6,
+                                                                             "factor": 8.0},
+                                                          "sliding_attention": {"rope_type": "default",
+                                                                                "rope_theta": 10000.0}}),
+                   "gemma3", gemma, "gemma", 4, "F32"),
+    "phi3_f32": ("Phi3", grouped(2, 24, 4, 4, 33, sliding_window=7), "phi3", phi3, "llama", 2, "F32"),
+    "phi3_bf16": ("Phi3", grouped(2, 32, 4, 2, 21, original_max_position_embeddings=16, partial_rotary_factor=0.75,
+                                  rope_parameters={"rope_type": "longrope", "rope_theta": 250000.0,
+                                                   "short_factor": [1.0, 1.05, 1.25], "long_factor": [1.5, 2.25, 3.0]}),
+                  "phi3", phi3, "llama", 3, "BF16"),
 }
 
 
@@ -312,7 +450,14 @@ def make(name: str, root: Path) -> None:
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     scores: dict = {}
-    tokenizer = {"bert": wordpiece, "t5": unigram}.get(pre, lambda: byte_bpe(pre))()
+    tokenizer = {"bert": wordpiece, "t5": unigram, "llama": lambda: spm_bpe(True, scores),
+                 "gemma": lambda: spm_bpe(False, scores)}.get(pre, lambda: byte_bpe(pre))()
+    if arch == "phi3":
+        # The family's are written without what stands before a text, and its tokens take the spaces behind them.
+        told = json.loads(tokenizer.to_str())
+        for token in told["added_tokens"]:
+            token["rstrip"] = token["content"] not in ("<unk>", "<s>")
+        tokenizer = Tokenizer.from_str(json.dumps(told))
     tokenizer.save(str(folder / "tokenizer.json"))
     if pre == "modern-bert":
         ids = {f"{k}_token_id": tokenizer.token_to_id(t) for k, t in
@@ -338,7 +483,11 @@ def make(name: str, root: Path) -> None:
         matrix = t.ndim == 2 and not gguf_name.startswith(("position_embd", "token_types", "cls"))
         data = quants.quantize(t, qtype) if matrix else t.astype(np.float32)
         writer.add_tensor(gguf_name, data, raw_dtype=qtype if matrix else None)
-        kept[gguf_name] = quants.dequantize(data, qtype).reshape(t.shape) if matrix else t
+        # Gemma's norms are a sum in f32: kept is what the checkpoint has before it.
+        kept[gguf_name] = (quants.dequantize(data, qtype).reshape(t.shape) if matrix else
+                           t - np.float32(1) if arch.startswith("gemma") and gguf_name.endswith("norm.weight") else t)
+    for rope_name, t in getattr(writer, "rope", {}).items():
+        writer.add_tensor(rope_name, t)
     writer.write_header_to_file()
     writer.write_kv_data_to_file()
     writer.write_tensors_to_file()
