@@ -26,6 +26,7 @@ struct RowScratch {
   int32_t* peaks;    // [chunk_rows, 16]
   uint32_t* ids;     // [chunk_rows]
   float* attention;  // attention_floats(config, longest)
+  float* shared;     // [2, longest, E], where texts share a prefix
 };
 
 struct Matrix {
@@ -105,8 +106,8 @@ struct HeadRange {
   size_t begin, end;
 };
 // Softmax attention of some heads of one text: q_count queries, the first of which is that of token `first`, against
-// kv_count keys and values. `relative_index`: PositionTables::relative_index, where the architecture has relative
-// positions.
+// kv_count keys and values of the heads' group. `relative_index`: PositionTables::relative_index, where the
+// architecture has relative positions.
 void attention_heads(const Config& config, const Weights& weights, const kernels::KernelTable& kernels, size_t layer,
                      HeadRange heads, ConstMatrix q, size_t first, size_t q_count, ConstMatrix k, ConstMatrix v,
                      size_t kv_count, const uint16_t* relative_index, Matrix out, const RowScratch& scratch) noexcept;

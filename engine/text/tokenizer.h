@@ -62,6 +62,8 @@ class Tokenizer {
   bool lowercase() const noexcept;  // the normaliser makes lower case
   // Tokens that the template puts around every text.
   size_t special_count() const noexcept { return template_.size() - 1; }
+  // Those of them that come before the text.
+  std::span<const uint32_t> prefix() const noexcept;
 
  private:
   Tokenizer() noexcept = default;
