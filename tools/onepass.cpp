@@ -53,6 +53,10 @@ void add_convert(CLI::App& app) {
   CLI::Option* prompt = command->add_option("--template", options->prompt, "The prompt around a text, with {text}");
   label->needs(prompt);
   prompt->needs(label);
+  command
+      ->add_flag("--store-prefix", options->store_prefix,
+                 "Store the keys and values of the prompt before a text, so that no session computes them")
+      ->needs(prompt);
   command->add_option("--content-free", options->content_free, "A text that says nothing, to calibrate labels by")
       ->needs(label);
   command->add_option("--labels", options->labels_file, "Names of the labels, one a line in class order");

@@ -30,6 +30,7 @@ constexpr SlotSpec kSlots[] = {
     {Slot::attn_relative_query, "layers.{i}.attn.relative.query.w", Role::rows, Scope::layer, Dim::W, Dim::HE},
     {Slot::attn_q_norm_w, "layers.{i}.attn.q_norm.w", Role::vector, Scope::layer, Dim::one, Dim::E},
     {Slot::attn_k_norm_w, "layers.{i}.attn.k_norm.w", Role::vector, Scope::layer, Dim::one, Dim::E},
+    {Slot::attn_prefix, "layers.{i}.attn.prefix.w", Role::rows, Scope::layer, Dim::PT, Dim::KV},
     {Slot::attn_out_w, "layers.{i}.attn.out.w", Role::matrix, Scope::layer, Dim::D, Dim::HE},
     {Slot::attn_out_b, "layers.{i}.attn.out.b", Role::vector, Scope::layer, Dim::one, Dim::D},
     {Slot::attn_norm_w, "layers.{i}.attn.norm.w", Role::vector, Scope::layer, Dim::one, Dim::D},
@@ -121,6 +122,7 @@ constexpr ConfigField kFields[] = {
     ONEPASS_REAL_FIELD(67, "embed_scale", embed_scale),
     ONEPASS_INTEGER_FIELD(68, "words", words, max_words),
     ONEPASS_REAL_FIELD(69, "logit_softcap", logit_softcap),
+    ONEPASS_INTEGER_FIELD(70, "prefix_tokens", prefix_tokens, max_text_tokens),
 };
 #undef ONEPASS_INTEGER_FIELD
 #undef ONEPASS_REAL_FIELD
@@ -200,6 +202,8 @@ bool slot_present(Slot slot, const Config& config, uint32_t index) noexcept {
     case Slot::attn_q_norm_w:
     case Slot::attn_k_norm_w:
       return arch.qk_norm != 0;
+    case Slot::attn_prefix:
+      return config.prefix_tokens != 0;
     case Slot::attn_post_norm_w:
     case Slot::ffn_post_norm_w:
       return arch.norm_place == NormPlace::sandwich;
@@ -233,6 +237,10 @@ uint64_t dim_value(Dim dim, const Config& c, uint32_t classes) noexcept {
       return uint64_t{c.heads} * c.head_width;
     case Dim::GE:
       return uint64_t{c.kv_heads} * c.head_width;
+    case Dim::PT:
+      return c.prefix_tokens;
+    case Dim::KV:
+      return 2 * uint64_t{c.kv_heads} * c.head_width;
     case Dim::E:
       return c.head_width;
     case Dim::QKV:
@@ -320,6 +328,9 @@ Status validate(const Config& c) noexcept {
       return fail(name, "must lie between 0.000001 and 1,000,000");
   }
   if (c.words != 0 && !a.biased(Part::heads)) return fail("words", "heads of words have biases");
+  if (c.prefix_tokens != 0 && (!c.shares_prefixes() || c.stored_layers != 0 || c.prefix_tokens >= c.max_tokens)) {
+    return fail("prefix_tokens", "set where a text's keys and values depend on what follows, or for no text");
+  }
   if (c.logit_softcap != 0 && c.words == 0) return fail("logit_softcap", "set without heads of words");
   if (c.attn_softcap != 0 && c.attention != AttentionType::f32) {
     return fail("attention", "a softcap is only known with attention in f32");

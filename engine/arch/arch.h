@@ -131,6 +131,9 @@ struct Config {
   // a class has the logarithm of the sum of their exponentials. 0: a head is a product.
   uint32_t words = 0;
   double logit_softcap = 0;
+  // Tokens that every text begins with, whose keys and values are stored. The session checks that the tokenizer's
+  // template has so many before the text.
+  uint32_t prefix_tokens = 0;
   uint32_t relative_rows = 0;  // W, rows of the relative tables
 
   // Rows of logits that a pass over `tokens` tokens of `texts` texts leaves behind.
@@ -141,6 +144,10 @@ struct Config {
     return window != 0 && l >= window_first && (global_every == 0 || l % global_every != global_first);
   }
   constexpr size_t head_rows(size_t classes) const noexcept { return words != 0 ? classes * words : classes; }
+  // Whether the keys and values of the first tokens, and so what follows them, are the same whatever comes after them.
+  constexpr bool shares_prefixes() const noexcept {
+    return causal() && attention == AttentionType::f32 && arch.pool == Pool::last && arch.relative == Relative::none;
+  }
   constexpr bool causal() const noexcept { return arch.mask == Mask::causal; }
   // Rows of the first product of a feed-forward block.
   constexpr size_t ffn_rows() const noexcept { return (arch.ffn == Ffn::gated ? size_t{2} : size_t{1}) * ffn_width; }
@@ -204,6 +211,7 @@ enum class Slot : uint8_t {
   attn_relative_query,
   attn_q_norm_w,  // of every head alike
   attn_k_norm_w,
+  attn_prefix,  // keys, then values, of the prefix's tokens, turned
   attn_out_w,
   attn_out_b,
   attn_norm_w,  // after the attention's residual sum, or before the attention (NormPlace)
@@ -228,7 +236,7 @@ enum class Slot : uint8_t {
 constexpr size_t slot_count = static_cast<size_t>(Slot::head_b) + 1;
 
 // R: pairs of elements that are turned; U: rows of the first product of a feed-forward block, F or 2 F; X: distances.
-enum class Dim : uint8_t { one, B, D, HE, QKV, F, V, P, S, C, R, U, H, W, X, GE, E };
+enum class Dim : uint8_t { one, B, D, HE, QKV, F, V, P, S, C, R, U, H, W, X, GE, E, PT, KV };
 
 struct SlotSpec {
   Slot slot;

@@ -33,7 +33,6 @@ template <class Args>
 Args attention_args(const Config& config, size_t layer, HeadRange heads, ConstMatrix q, size_t first, size_t q_count,
                     ConstMatrix k, ConstMatrix v, size_t kv_count, Matrix out, float* scratch) noexcept {
   const size_t width = config.head_width;
-  const size_t kv_head = heads.begin / (config.heads / config.kv_heads);
   kernels::KeyWindow window{first, kernels::unlimited, config.causal() ? 0 : kernels::unlimited};
   if (config.windowed(layer)) {
     window.left = config.causal() ? config.window - 1 : config.window;
@@ -41,9 +40,9 @@ Args attention_args(const Config& config, size_t layer, HeadRange heads, ConstMa
   }
   return {.q = q.data + heads.begin * width,
           .q_stride = q.stride,
-          .k = k.data + kv_head * width,
+          .k = k.data,
           .k_stride = k.stride,
-          .v = v.data + kv_head * width,
+          .v = v.data,
           .v_stride = v.stride,
           .out = out.data + heads.begin * width,
           .out_stride = out.stride,

@@ -21,7 +21,7 @@ constexpr size_t chunk_rows = 96;
 
 // Buffers of one thread slot. A crew works in those of member 0, and each member in its own where that is said.
 struct RowScratch {
-  float* wide;         // [chunk_rows, max(U, B, D)]
+  float* wide;         // [chunk_rows, max(U, B, D, rows of heads of words)]
   float* narrow;       // [chunk_rows, D]
   float* normed;       // [chunk_rows, D], where norms come first
   int8_t* codes;       // [chunk_rows, codes_stride]
@@ -30,6 +30,7 @@ struct RowScratch {
   int32_t* all_peaks;  // [chunk_rows, 16], of all members'; own
   uint32_t* ids;       // [chunk_rows]
   float* attention;    // attention_floats(config, longest)
+  float* shared;       // [2, longest, E], where texts share a prefix
 };
 
 // What a member of a crew has beside the scratch that all of them use.
@@ -130,8 +131,8 @@ struct HeadRange {
   size_t begin, end;
 };
 // Softmax attention of some heads of one text: q_count queries, the first of which is that of token `first`, against
-// kv_count keys and values. `relative_index`: PositionTables::relative_index, where the architecture has relative
-// positions.
+// kv_count keys and values of the heads' group. `relative_index`: PositionTables::relative_index, where the
+// architecture has relative positions.
 void attention_heads(const Config& config, const Weights& weights, const kernels::KernelTable& kernels, size_t layer,
                      HeadRange heads, ConstMatrix q, size_t first, size_t q_count, ConstMatrix k, ConstMatrix v,
                      size_t kv_count, const uint16_t* relative_index, Matrix out, const RowScratch& scratch) noexcept;

@@ -17,6 +17,7 @@ using kernels::KernelTable;
 struct Shape {
   size_t tokens, texts, longest, total_classes;
   unsigned threads;
+  size_t prefix = 0;  // tokens before those of each text
 };
 
 // Every buffer of a pass.
@@ -56,7 +57,9 @@ RowScratch take_scratch(Arena& arena, const Config& c, const Shape& shape) noexc
   s.peaks = arena.take<int32_t>(chunk_rows * 16);
   s.all_peaks = arena.take<int32_t>(shape.threads > 1 ? chunk_rows * 16 : 0);
   s.ids = arena.take<uint32_t>(chunk_rows);
-  s.attention = arena.take<float>(attention_floats(c, shape.longest));
+  const size_t keys = shape.prefix + shape.longest;
+  s.attention = arena.take<float>(attention_floats(c, keys));
+  s.shared = arena.take<float>(shape.prefix != 0 ? 2 * keys * c.head_width : 0);
   return s;
 }
 
@@ -87,7 +90,7 @@ class Pass {
  public:
   Pass(const Config& config, const Weights& weights, const KernelTable& kernels, const Executor& executor,
        const Batch& batch, const Shape& shape, const Buffers& buffers, std::span<float> logits,
-       const StageObserver& observer, const PositionTables& tables) noexcept
+       const StageObserver& observer, const PositionTables& tables, std::span<float* const> record = {}) noexcept
       : config_(config),
         weights_(weights),
         kernels_(kernels),
@@ -98,6 +101,7 @@ class Pass {
         logits_(logits),
         observer_(observer),
         tables_(tables),
+        record_(record),
         x_{buffers.x, config.width},
         qkv_{buffers.qkv, qkv_width(config)},
         attn_{buffers.attn, query_width(config)},
@@ -132,6 +136,7 @@ class Pass {
     });
     observe(crew, "embed", x_, batch_.tokens());
     for (size_t l = 0; l < config_.layers; ++l) {
+      if (!record_.empty() && l + 1 == config_.layers) return;
       attend(crew, l);
       if (pools_one(l)) {
         over_rows(crew, batch_.texts(),
@@ -203,8 +208,9 @@ class Pass {
     const uint32_t first = config_.arch.position_first;
     const bool skip_pad = config_.arch.position == Position::learned_after_pad;
     for (size_t b = 0; b < batch_.texts(); ++b) {
-      const bool is_long = config_.rotary_original != 0 && text_tokens(b) > config_.rotary_original;
-      uint32_t next = is_long ? static_cast<uint32_t>(tables_.long_row()) : first;
+      const size_t before = batch_.prefix.tokens;
+      const bool is_long = config_.rotary_original != 0 && before + text_tokens(b) > config_.rotary_original;
+      uint32_t next = (is_long ? static_cast<uint32_t>(tables_.long_row()) : first) + static_cast<uint32_t>(before);
       for (size_t t = batch_.starts[b]; t < batch_.starts[b + 1]; ++t) {
         buffers_.positions[t] = skip_pad && batch_.ids[t] + 1 == first ? first - 1 : next++;
       }
@@ -313,6 +319,20 @@ class Pass {
       place_heads(l, layer(l).q_norm, out, heads.q, positions, rows);
     }
     place_heads(l, layer(l).k_norm, {out.data + q_width, out.stride}, heads.kv, positions, rows);
+    if (!record_.empty()) record(l, begin, rows, heads.kv);
+  }
+
+  // Keeps keys and values of some heads for the texts that will share them.
+  void record(size_t l, size_t begin, size_t rows, Range heads) noexcept {
+    const size_t kv_width = size_t{config_.kv_heads} * config_.head_width;
+    const size_t first = heads.begin * config_.head_width;
+    const size_t bytes = (heads.end - heads.begin) * config_.head_width * sizeof(float);
+    for (size_t t = begin; t < begin + rows; ++t) {
+      const float* from = qkv_.row(t) + query_width(config_) + first;
+      float* to = record_[l] + t * 2 * kv_width + first;
+      std::memcpy(to, from, bytes);
+      std::memcpy(to + kv_width, from + kv_width, bytes);
+    }
   }
 
   // Norms and turns some heads of queries or keys.
@@ -416,16 +436,34 @@ class Pass {
   void attend_text(size_t layer, size_t b, HeadRange heads, const RowScratch& scratch) noexcept {
     const size_t start = batch_.starts[b], tokens = text_tokens(b);
     const size_t q_width = query_width(config_), kv_width = size_t{config_.kv_heads} * config_.head_width;
-    const ConstMatrix k{qkv_.row(start) + q_width, qkv_.stride};
-    const ConstMatrix v{qkv_.row(start) + q_width + kv_width, qkv_.stride};
+    const size_t of_group = heads.begin / (config_.heads / config_.kv_heads) * config_.head_width;
+    ConstMatrix k{qkv_.row(start) + q_width + of_group, qkv_.stride};
+    ConstMatrix v{qkv_.row(start) + q_width + kv_width + of_group, qkv_.stride};
+    const size_t before = batch_.prefix.tokens;
+    if (before != 0) {
+      const float* prefix = batch_.prefix.keys_values[layer] + of_group;
+      k = behind(prefix, k, tokens, scratch.shared);
+      v = behind(prefix + kv_width, v, tokens, scratch.shared + (before + tokens) * config_.head_width);
+    }
     if (pools_one(layer)) {
       attention_heads(config_, weights_, kernels_, layer, heads, {pooled_q_.row(b), pooled_q_.stride},
-                      buffers_.pooled_rows[b] - start, 1, k, v, tokens, tables_.relative_index(),
+                      before + buffers_.pooled_rows[b] - start, 1, k, v, before + tokens, tables_.relative_index(),
                       {attn_.row(b), attn_.stride}, scratch);
     } else {
-      attention_heads(config_, weights_, kernels_, layer, heads, {qkv_.row(start), qkv_.stride}, 0, tokens, k, v,
-                      tokens, tables_.relative_index(), {attn_.row(start), attn_.stride}, scratch);
+      attention_heads(config_, weights_, kernels_, layer, heads, {qkv_.row(start), qkv_.stride}, before, tokens, k, v,
+                      before + tokens, tables_.relative_index(), {attn_.row(start), attn_.stride}, scratch);
     }
+  }
+
+  // A head's keys or values of the prefix and, behind them, of a text, one below the other in `out`.
+  ConstMatrix behind(const float* prefix, ConstMatrix own, size_t tokens, float* out) const noexcept {
+    const size_t before = batch_.prefix.tokens, width = config_.head_width;
+    const size_t stride = qkv_width(config_) - query_width(config_);
+    for (size_t t = 0; t < before; ++t) std::memcpy(out + t * width, prefix + t * stride, width * sizeof(float));
+    for (size_t t = 0; t < tokens; ++t) {
+      std::memcpy(out + (before + t) * width, own.row(t), width * sizeof(float));
+    }
+    return {out, width};
   }
 
   // The logits of rows [begin, begin + rows), from what was pooled for them or, labelling tokens, from their own rows.
@@ -458,11 +496,12 @@ class Pass {
   const std::span<float> logits_;
   const StageObserver& observer_;
   const PositionTables& tables_;
+  const std::span<float* const> record_;  // where keys and values go, by layer; empty: nowhere
   const Matrix x_, qkv_, attn_, pooled_x_, pooled_q_;
 };
 
 Shape shape_of(const Batch& batch, size_t total_classes, unsigned threads) noexcept {
-  Shape shape{batch.tokens(), batch.texts(), 0, total_classes, threads};
+  Shape shape{batch.tokens(), batch.texts(), 0, total_classes, threads, batch.prefix.tokens};
   for (size_t b = 0; b < batch.texts(); ++b) {
     shape.longest = std::max<size_t>(shape.longest, batch.starts[b + 1] - batch.starts[b]);
   }
@@ -472,9 +511,9 @@ Shape shape_of(const Batch& batch, size_t total_classes, unsigned threads) noexc
 }  // namespace
 
 size_t forward_arena_bytes(const Config& config, size_t total_classes, size_t tokens, size_t texts, size_t longest,
-                           unsigned threads) noexcept {
+                           unsigned threads, size_t prefix) noexcept {
   Arena measure(nullptr);
-  take_buffers(measure, config, {tokens, texts, longest, total_classes, std::max(threads, 1u)});
+  take_buffers(measure, config, {tokens, texts, longest, total_classes, std::max(threads, 1u), prefix});
   return measure.used();
 }
 
@@ -504,6 +543,20 @@ Status forward(const Config& config, const Weights& weights, const KernelTable& 
           batch.first_text + text);
     }
   }
+  return {};
+}
+
+Status forward_prefix(const Config& config, const Weights& weights, const KernelTable& kernels,
+                      const Executor& executor, const Batch& batch, std::span<uint8_t> arena,
+                      std::span<float* const> keys_values, const PositionTables& tables) noexcept {
+  const Shape shape = shape_of(batch, 0, std::max(executor.threads, 1u));
+  Arena take(arena.data());
+  const Buffers buffers = take_buffers(take, config, shape);
+  if (take.used() > arena.size() || keys_values.size() < config.layers) {
+    return make_error(Code::buffer_too_small, Error::no_offset, "arena", "the pass needs %zu bytes", take.used());
+  }
+  const StageObserver nobody;
+  Pass(config, weights, kernels, executor, batch, shape, buffers, {}, nobody, tables, keys_values).run();
   return {};
 }
 

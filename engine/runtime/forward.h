@@ -23,10 +23,17 @@
 
 namespace onepass {
 
+// What all texts of a batch begin with, of a model that shares_prefixes: these tokens are not among the batch's.
+struct Prefix {
+  std::span<const float* const> keys_values{};  // a layer: [tokens, 2 GE]
+  size_t tokens = 0;
+};
+
 struct Batch {
   std::span<const uint32_t> ids;     // [T]
   std::span<const uint32_t> starts;  // [B+1], starts[0] = 0, strictly ascending, starts[B] = T
   size_t first_text = 0;             // number of the first text in what the caller was given, for errors
+  Prefix prefix{};
   size_t texts() const noexcept { return starts.size() - 1; }
   size_t tokens() const noexcept { return ids.size(); }
 };
@@ -39,8 +46,9 @@ struct StageObserver {
 };
 
 // Bytes of arena that a pass over T tokens, B texts of at most `longest` tokens, on `threads` slots needs.
+// `prefix`: tokens that are not counted in the others.
 size_t forward_arena_bytes(const Config& config, size_t total_classes, size_t tokens, size_t texts, size_t longest,
-                           unsigned threads) noexcept;
+                           unsigned threads, size_t prefix = 0) noexcept;
 
 // logits [B, sum of C], or [T, sum of C] where the pool is every_token. `arena` holds at least forward_arena_bytes,
 // 64-byte aligned. Requires ids < config.vocab and every text 1..max_tokens tokens (Session checks both); `tables`
@@ -48,5 +56,10 @@ size_t forward_arena_bytes(const Config& config, size_t total_classes, size_t to
 Status forward(const Config& config, const Weights& weights, const kernels::KernelTable& kernels,
                const Executor& executor, const Batch& batch, std::span<uint8_t> arena, std::span<float> logits,
                const StageObserver& observer = {}, const PositionTables& tables = {}) noexcept;
+
+// The keys and values of the only text of a batch, by layer: [T, 2 GE] each.
+Status forward_prefix(const Config& config, const Weights& weights, const kernels::KernelTable& kernels,
+                      const Executor& executor, const Batch& batch, std::span<uint8_t> arena,
+                      std::span<float* const> keys_values, const PositionTables& tables) noexcept;
 
 }  // namespace onepass

@@ -76,23 +76,99 @@ Status Session::run_ids(std::span<const uint32_t> ids, std::span<const uint32_t>
     return make_error(Code::buffer_too_small, Error::no_offset, "logits", "%zu texts need %zu floats",
                       starts.size() - 1, floats);
   }
-  return run_pass({ids, starts}, logits, observer);
+  return run_pass({.ids = ids, .starts = starts}, logits, observer);
 }
 
-Status Session::run_pass(const Batch& batch, std::span<float> logits, const StageObserver& observer) noexcept {
+namespace {
+
+size_t longest_text(const Batch& batch) noexcept {
   size_t longest = 0;
   for (size_t b = 0; b < batch.texts(); ++b) {
     longest = std::max<size_t>(longest, batch.starts[b + 1] - batch.starts[b]);
   }
+  return longest;
+}
+
+}  // namespace
+
+Status Session::prepare(const Batch& batch, size_t longest) noexcept {
   const size_t need = forward_arena_bytes(model_->config(), model_->total_classes(), batch.tokens(), batch.texts(),
-                                          longest, options_.executor.threads);
+                                          longest, options_.executor.threads, batch.prefix.tokens);
   if (need > arena_.size()) {
     arena_ = Array<uint8_t>();
     if (!arena_.resize_uninitialized(need)) return no_session_memory("session", need);
   }
-  ONEPASS_TRY(tables_.reserve(model_->config(), model_->weights(), longest));
+  return tables_.reserve(model_->config(), model_->weights(), batch.prefix.tokens + longest);
+}
+
+Status Session::run_pass(const Batch& batch, std::span<float> logits, const StageObserver& observer) noexcept {
+  const size_t longest = longest_text(batch);
+  if (observer.call == nullptr && shares_prefix(batch, longest)) return run_behind_prefix(batch, logits);
+  ONEPASS_TRY(prepare(batch, longest));
   return forward(model_->config(), model_->weights(), *kernels_, options_.executor, batch, arena_.span(), logits,
                  observer, tables_);
+}
+
+bool Session::shares_prefix(const Batch& batch, size_t longest) const noexcept {
+  // Below it there is less to win than the copies cost.
+  constexpr size_t least = 8;
+  const Config& config = model_->config();
+  const std::span<const uint32_t> prefix = model_->tokenizer().prefix();
+  if (!options_.share_prefix || !config.shares_prefixes() || prefix.size() < least) return false;
+  // Frequencies of long texts are others, from the first token on.
+  if (config.rotary_original != 0 && longest > config.rotary_original) return false;
+  for (size_t b = 0; b < batch.texts(); ++b) {
+    const auto ids = batch.ids.subspan(batch.starts[b], batch.starts[b + 1] - batch.starts[b]);
+    if (ids.size() <= prefix.size() || !std::equal(prefix.begin(), prefix.end(), ids.begin())) return false;
+  }
+  return true;
+}
+
+Result<Prefix> Session::prefix() noexcept {
+  const Config& config = model_->config();
+  const std::span<const uint32_t> ids = model_->tokenizer().prefix();
+  if (!config.shares_prefixes() || ids.empty()) return Prefix{};
+  if (!prefix_layers_.empty()) return Prefix{prefix_layers_.span(), ids.size()};
+  Array<const float*> layers;
+  if (!layers.resize(config.layers)) return no_session_memory("prefix", config.layers * sizeof(float*));
+  if (config.prefix_tokens == ids.size()) {
+    for (size_t l = 0; l < config.layers; ++l) layers[l] = model_->weights().layers[l].prefix;
+  } else {
+    const size_t floats = ids.size() * static_cast<size_t>(dim_value(Dim::KV, config, 0));
+    Array<float*> record;
+    if (!prefix_.resize_uninitialized(config.layers * floats) || !record.resize(config.layers)) {
+      return no_session_memory("prefix", config.layers * floats * sizeof(float));
+    }
+    for (size_t l = 0; l < config.layers; ++l) layers[l] = record[l] = prefix_.data() + l * floats;
+    const uint32_t starts[] = {0, static_cast<uint32_t>(ids.size())};
+    const Batch batch{.ids = ids, .starts = starts};
+    ONEPASS_TRY(prepare(batch, ids.size()));
+    ONEPASS_TRY(forward_prefix(config, model_->weights(), *kernels_, options_.executor, batch, arena_.span(),
+                               record.span(), tables_));
+  }
+  prefix_layers_ = std::move(layers);
+  return Prefix{prefix_layers_.span(), ids.size()};
+}
+
+Status Session::run_behind_prefix(const Batch& batch, std::span<float> logits) noexcept {
+  ONEPASS_TRY_ASSIGN(shared, prefix());
+  own_ids_.clear();
+  own_starts_.clear();
+  if (!own_ids_.reserve(batch.tokens()) || !own_starts_.reserve(batch.starts.size())) {
+    return no_session_memory("texts", batch.tokens() * sizeof(uint32_t));
+  }
+  bool room = own_starts_.push_back(0);
+  for (size_t b = 0; b < batch.texts(); ++b) {
+    for (size_t t = batch.starts[b] + shared.tokens; t < batch.starts[b + 1]; ++t) {
+      room = own_ids_.push_back(batch.ids[t]) && room;
+    }
+    room = own_starts_.push_back(static_cast<uint32_t>(own_ids_.size())) && room;
+  }
+  if (!room) return no_session_memory("texts", batch.tokens() * sizeof(uint32_t));
+  const Batch own{own_ids_.span(), own_starts_.span(), batch.first_text, shared};
+  ONEPASS_TRY(prepare(own, longest_text(own)));
+  return forward(model_->config(), model_->weights(), *kernels_, options_.executor, own, arena_.span(), logits, {},
+                 tables_);
 }
 
 Status run_self_tests(const Model& model, kernels::Isa isa) noexcept {

@@ -33,6 +33,8 @@ struct SessionOptions {
   // Tokens that one pass takes at most (a longer single text still runs): more is faster for many texts and costs
   // memory.
   size_t tokens_per_pass = 1024;
+  // What the tokenizer's template puts before every text is computed once, where that changes no bit.
+  bool share_prefix = true;
 };
 
 struct ClassifyOptions {
@@ -106,7 +108,13 @@ class Session {
 
   const Model& model() const noexcept { return *model_; }
   kernels::Isa isa() const noexcept { return kernels_->isa; }
-  size_t memory_bytes() const noexcept { return arena_.capacity() + tables_.memory_bytes(); }
+  size_t memory_bytes() const noexcept {
+    return arena_.capacity() + tables_.memory_bytes() + prefix_.capacity() * sizeof(float);
+  }
+
+  // Keys and values of the template's tokens before the text, by layer: [tokens, 2 GE] each; none where texts cannot
+  // share them. Valid for the session's life.
+  Result<Prefix> prefix() noexcept;
 
  private:
   Session(const Model& model, const SessionOptions& options, const kernels::KernelTable& kernels) noexcept
@@ -142,6 +150,9 @@ class Session {
   Result<size_t> fill_pass(std::span<const std::string_view> texts, size_t begin, const ClassifyOptions& options,
                            Array<TokenSpan>* spans, std::span<TextResult> results) noexcept;
   Status run_pass(const Batch& batch, std::span<float> logits, const StageObserver& observer) noexcept;
+  Status prepare(const Batch& batch, size_t longest) noexcept;
+  bool shares_prefix(const Batch& batch, size_t longest) const noexcept;
+  Status run_behind_prefix(const Batch& batch, std::span<float> logits) noexcept;
 
   const Model* model_;
   SessionOptions options_;
@@ -157,6 +168,9 @@ class Session {
   Array<float> token_logits_, token_scores_;
   Array<uint8_t> arena_;
   PositionTables tables_;
+  Array<float> prefix_;                   // [L][tokens][2 GE], where the file does not have them
+  Array<const float*> prefix_layers_;     // [L], once they are known
+  Array<uint32_t> own_ids_, own_starts_;  // of texts without their prefix
 };
 
 // Runs the file's stored self-test vectors: self_test_failed when a logit differs in a single bit from the stored one.

@@ -55,6 +55,9 @@ Result<Weights> bind_weights(const ModelFile& file) noexcept {
       case Slot::attn_k_norm_w:
         layer.k_norm.weight = vector();
         break;
+      case Slot::attn_prefix:
+        layer.prefix = vector();
+        break;
       case Slot::attn_post_norm_w:
         layer.attn_post_norm.weight = vector();
         break;

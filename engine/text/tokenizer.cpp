@@ -200,6 +200,12 @@ bool Tokenizer::encode_text(const TextView& text, EncodeScratch& scratch, TokenS
   return ok;
 }
 
+std::span<const uint32_t> Tokenizer::prefix() const noexcept {
+  size_t count = 0;
+  while (template_[count] != kSequence) ++count;
+  return template_.span().first(count);
+}
+
 Status Tokenizer::encode(std::string_view text, const EncodeOptions& options, EncodeScratch& scratch,
                          Array<uint32_t>& ids, Array<TokenSpan>* spans, EncodeStats* stats) const noexcept {
   if (text.size() > kMaxTextBytes) {

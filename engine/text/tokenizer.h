@@ -68,6 +68,8 @@ class Tokenizer {
   bool marks_continuation() const noexcept;
   // The token of what the vocabulary does not have; false where there is none.
   bool is_unknown(uint32_t id) const noexcept;
+  // Those of them that come before the text.
+  std::span<const uint32_t> prefix() const noexcept;
 
  private:
   Tokenizer() noexcept = default;

@@ -310,6 +310,7 @@ TEST(OnepassMalformed, Config) {
       {"attn_softcap NaN", Code::bad_value, "attn_softcap", add_real(66, std::numeric_limits<double>::quiet_NaN())},
       {"embed_scale infinite", Code::bad_value, "embed_scale", add_real(67, std::numeric_limits<double>::infinity())},
       {"embed_scale -0", Code::bad_value, "embed_scale", add_real(67, -0.0)},
+      {"prefix_tokens of an encoder", Code::bad_value, "prefix_tokens", add(70, 2)},
       {"words 65", Code::bad_value, "words", add(68, 65)},
       {"logit_softcap without words", Code::bad_value, "logit_softcap", add_real(69, 30.0)},
       {"relative_rows alone", Code::bad_value, "relative_rows", add(55, 4)},

@@ -383,6 +383,8 @@ TEST(Family, EveryTensorHasItsSources) {
         switch (need.spec->slot) {  // computed
           case Slot::rotary_global:
           case Slot::rotary_local:
+          case Slot::rotary_long:
+          case Slot::attn_prefix:
           case Slot::relative_index:
             return {};
           default:

@@ -110,6 +110,71 @@ TEST(LabelWords, EveryTypeOfWeightsAndLevelGivesTheSameBits) {
   }
 }
 
+// What comes before every text is computed once, and no bit changes.
+TEST(SharedPrefix, GivesTheBitsOfTheWhole) {
+  for (const char* name : kCases) {
+    const Expected expected = load_expected(folder(name));
+    std::vector<std::string> texts = expected.texts;
+    texts.push_back("");
+    for (const std::string& text : expected.texts) texts.push_back(text + " " + text);
+    for (const WeightType weights : {WeightType::f32, WeightType::int8, WeightType::int4}) {
+      LabelWords labels = labels_of(name);
+      labels.prompt = "the cat and the dog, is it good\n" + labels.prompt;
+      const Model model = open_content(convert_words(name, labels, weights));
+      ASSERT_GT(model.tokenizer().prefix().size(), 8u);
+      const auto whole = classify(model, texts, {.isa = Isa::scalar, .executor = {}, .share_prefix = false}).logits;
+      for (const bool alone : {false, true}) {
+        for (const unsigned threads : {1u, 2u, 3u}) {
+          const SessionOptions options{.executor = openmp_executor(threads), .tokens_per_pass = alone ? 1u : 1024u};
+          EXPECT_TRUE(same_bits(classify(model, texts, options).logits, whole)) << name << ", " << threads;
+        }
+      }
+    }
+  }
+}
+
+TEST(SharedPrefix, IsComputedOnceASession) {
+  const Model model = open_content(convert_words("qwen2_chat", labels_of("qwen2_chat")));
+  auto session = Session::create(model, {});
+  const auto first = session.value().prefix();
+  ASSERT_TRUE(first.ok());
+  EXPECT_EQ(first.value().tokens, model.tokenizer().prefix().size());
+  EXPECT_EQ(first.value().keys_values.size(), model.config().layers);
+  const auto second = session.value().prefix();
+  EXPECT_EQ(first.value().keys_values[0], second.value().keys_values[0]);
+  // A head that reads another token than the last has none.
+  const auto other = convert::convert_folder({.source = fixtures() / "llama/llama3_scaling"}, nullptr);
+  const Model classifier = open_content(other);
+  auto none = Session::create(classifier, {});
+  EXPECT_EQ(none.value().prefix().value().tokens, 0u);
+}
+
+TEST(SharedPrefix, StoredInTheFileItHasTheSameBits) {
+  for (const char* name : kCases) {
+    const Expected expected = load_expected(folder(name));
+    convert::Options options{.source = folder(name), .weights = WeightType::int8, .label_words = labels_of(name)};
+    options.label_words.prompt = "the cat and the dog, is it good\n" + options.label_words.prompt;
+    const auto gold = classify(open_content(convert::convert_folder(options, nullptr)), expected.texts).logits;
+    options.store_prefix = true;
+    const auto content = convert::convert_folder(options, nullptr);
+    const Model model = open_content(content);
+    EXPECT_EQ(model.config().prefix_tokens, model.tokenizer().prefix().size());
+    EXPECT_TRUE(same_bits(classify(model, expected.texts).logits, gold)) << name;
+    const SessionOptions scalar{.isa = Isa::scalar, .executor = {}};
+    EXPECT_TRUE(same_bits(classify(model, expected.texts, scalar).logits, gold)) << name;
+    // It is what is read: another one gives other logits.
+    ModelContent damaged = content.value();
+    for (TensorContent& tensor : damaged.tensors) {
+      if (tensor.name.ends_with("attn.prefix.w")) std::fill(tensor.payload.begin(), tensor.payload.end(), uint8_t{0});
+    }
+    EXPECT_FALSE(same_bits(classify(open_content(damaged), expected.texts).logits, gold)) << name;
+  }
+  const auto none =
+      convert::convert_folder({.source = fixtures() / "llama/llama3_scaling", .store_prefix = true}, nullptr);
+  ASSERT_FALSE(none.ok());
+  EXPECT_EQ(none.error().code, Code::invalid_argument);
+}
+
 TEST(LabelWords, ACalibratedModelIsIndifferentToTheContentFreeText) {
   LabelWords labels = labels_of("qwen2_chat");
   const auto plain = classify(open_content(convert_words("qwen2_chat", labels)), {"N/A", "a"});

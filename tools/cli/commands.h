@@ -16,6 +16,7 @@ struct ConvertOptions {
   uint32_t group = 32;
   std::vector<std::string> kinds, label_words;
   std::string prompt, content_free;
+  bool store_prefix = false;
   std::string labels_file, thresholds_file, range;
   std::string verify_texts;
   std::string name, version;

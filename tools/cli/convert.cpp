@@ -94,6 +94,7 @@ convert::Options conversion_options(const ConvertOptions& o) {
     at->words.push_back(label.substr(equals + 1));
   }
   out.label_words.prompt = o.prompt;
+  out.store_prefix = o.store_prefix;
   out.label_words.content_free = o.content_free;
   if (!o.labels_file.empty()) out.labels = read_lines(o.labels_file);
   if (!o.thresholds_file.empty()) {

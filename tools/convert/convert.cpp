@@ -676,6 +676,38 @@ Status calibrate(const LabelWords& labels, const LabelTokens& words, ModelConten
   return {};
 }
 
+// The keys and values of what the template puts before every text join the tensors.
+Status store_prefix(std::span<const uint32_t> classes, ModelContent& content) {
+  ONEPASS_TRY_ASSIGN(bytes, serialize_model(content));
+  ONEPASS_TRY_ASSIGN(model, Model::from_memory(bytes, {.mode = LoadMode::copy, .verify = false}));
+  ONEPASS_TRY_ASSIGN(session, Session::create(model, {}));
+  ONEPASS_TRY_ASSIGN(prefix, session.prefix());
+  if (prefix.tokens == 0) {
+    return fail(Code::invalid_argument, "--store-prefix",
+                "nothing stands before a text, or what stands there is not the same whatever follows: it needs a "
+                "template, and a decoder with attention in f32 that reads the last token");
+  }
+  content.config.prefix_tokens = static_cast<uint32_t>(prefix.tokens);
+  ONEPASS_TRY(validate(content.config));
+  std::vector<TensorContent> before = std::move(content.tensors);
+  content.tensors.clear();
+  auto next = before.begin();
+  return for_each_tensor(content.config, classes, [&](const TensorNeed& need) -> Status {
+    if (need.spec->slot != Slot::attn_prefix) {
+      content.tensors.push_back(std::move(*next++));
+      return {};
+    }
+    const auto* values = reinterpret_cast<const uint8_t*>(prefix.keys_values[need.index]);
+    content.tensors.push_back({.name = need.name,
+                               .layout = Layout::f32_rows,
+                               .n = need.n,
+                               .k = need.k,
+                               .payload = {values, values + need.n * need.k * sizeof(float)},
+                               .fill = {}});
+    return {};
+  });
+}
+
 }  // namespace
 
 Result<ModelContent> convert_folder(const Options& options, std::vector<std::string>* notes) noexcept try {
@@ -749,6 +781,7 @@ Result<ModelContent> convert_folder(const Options& options, std::vector<std::str
   ONEPASS_TRY(tensors.check_leftover(notes));
   content.metadata.quantisation = quantisation_record(options, content.config, fates);
   if (!options.label_words.content_free.empty()) ONEPASS_TRY(calibrate(options.label_words, source.words, content));
+  if (options.store_prefix) ONEPASS_TRY(store_prefix(classes, content));
   return content;
 } catch (const std::bad_alloc&) {
   return fail(Code::out_of_memory, options.source.string(), "no memory for the conversion");

@@ -29,6 +29,7 @@ struct Options {
   std::optional<AttentionType> attention{};     // default: i8 where the products are integers
   std::optional<Pool> pool{};                   // of a decoder: which token is pooled; default: the source's
   std::map<std::string, HeadKind> kinds{};      // by head; overrides the source
+  bool store_prefix = false;                    // keys and values of the template's tokens before a text
   LabelWords label_words{};                     // of a causal language model
   std::vector<std::string> labels{};            // of the only head; empty: the source's
   std::vector<float> thresholds{};              // of the only multi_label head; empty: the source's
