@@ -79,7 +79,7 @@ class Pass {
  public:
   Pass(const Config& config, const Weights& weights, const KernelTable& kernels, const Executor& executor,
        const Batch& batch, const Shape& shape, const Buffers& buffers, std::span<float> logits,
-       const StageObserver& observer, const PositionTables& tables) noexcept
+       const StageObserver& observer, const PositionTables& tables, const PassControl& control) noexcept
       : config_(config),
         weights_(weights),
         kernels_(kernels),
@@ -90,13 +90,14 @@ class Pass {
         logits_(logits),
         observer_(observer),
         tables_(tables),
+        control_(control),
         x_{buffers.x, config.width},
         qkv_{buffers.qkv, qkv_width(config)},
         attn_{buffers.attn, query_width(config)},
         pooled_x_{buffers.pooled_x, config.width},
         pooled_q_{buffers.pooled_q, pooled_q_stride(config)} {}
 
-  void run() noexcept {
+  Status run() noexcept {
     fill_positions();
     rows_in_chunks(batch_.tokens(), [&](size_t begin, size_t rows, const RowScratch& scratch) {
       embed_rows(config_, weights_, kernels_, batch_.ids.data() + begin, buffers_.positions + begin, rows,
@@ -105,6 +106,7 @@ class Pass {
     });
     observe("embed", x_, batch_.tokens());
     for (size_t l = 0; l < config_.layers; ++l) {
+      ONEPASS_TRY(control_.check());
       attend(l);
       if (pools_first(l)) {
         rows_in_chunks(batch_.texts(), [&](size_t begin, size_t rows, const RowScratch& scratch) {
@@ -116,13 +118,13 @@ class Pass {
           if (config_.arch.final_norm == 0) finish(begin, rows, scratch);
         });
         observe_layer(l, pooled_x_, batch_.texts());
-        if (config_.arch.final_norm == 0) return;
+        if (config_.arch.final_norm == 0) return {};
         rows_in_chunks(batch_.texts(), [&](size_t begin, size_t rows, const RowScratch& scratch) {
           final_norm({pooled_x_.row(begin), pooled_x_.stride}, rows);
           finish(begin, rows, scratch);
         });
         observe("final_norm", pooled_x_, batch_.texts());
-        return;
+        return {};
       }
       rows_in_chunks(batch_.tokens(), [&](size_t begin, size_t rows, const RowScratch& scratch) {
         layer_tail_rows(config_, layer(l), kernels_, {attn_.row(begin), attn_.stride}, rows, {x_.row(begin), x_.stride},
@@ -144,6 +146,7 @@ class Pass {
       }
       finish(begin, rows, scratch);
     });
+    return {};
   }
 
  private:
@@ -289,6 +292,7 @@ class Pass {
   const std::span<float> logits_;
   const StageObserver& observer_;
   const PositionTables& tables_;
+  const PassControl& control_;
   const Matrix x_, qkv_, attn_, pooled_x_, pooled_q_;
 };
 
@@ -311,7 +315,7 @@ size_t forward_arena_bytes(const Config& config, size_t total_classes, size_t to
 
 Status forward(const Config& config, const Weights& weights, const KernelTable& kernels, const Executor& executor,
                const Batch& batch, std::span<uint8_t> arena, std::span<float> logits, const StageObserver& observer,
-               const PositionTables& tables) noexcept {
+               const PositionTables& tables, const PassControl& control) noexcept {
   size_t total_classes = 0;
   for (const Linear& head : weights.heads) total_classes += head.n;
   const Shape shape = shape_of(batch, total_classes, std::max(executor.threads, 1u));
@@ -320,7 +324,7 @@ Status forward(const Config& config, const Weights& weights, const KernelTable& 
   if (take.used() > arena.size() || logits.size() < shape.texts * total_classes) {
     return make_error(Code::buffer_too_small, Error::no_offset, "arena", "the pass needs %zu bytes", take.used());
   }
-  Pass(config, weights, kernels, executor, batch, shape, buffers, logits, observer, tables).run();
+  ONEPASS_TRY(Pass(config, weights, kernels, executor, batch, shape, buffers, logits, observer, tables, control).run());
   for (size_t i = 0; i < shape.texts * total_classes; ++i) {
     if (!std::isfinite(logits[i])) {
       return make_error(

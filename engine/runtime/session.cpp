@@ -79,19 +79,30 @@ Status Session::run_ids(std::span<const uint32_t> ids, std::span<const uint32_t>
 }
 
 Status Session::run_pass(const Batch& batch, std::span<float> logits, const StageObserver& observer) noexcept {
+  ONEPASS_TRY(control_.check());
+  Executor executor = options_.executor;
+  executor.threads = threads_at(power_, executor.threads);
   size_t longest = 0;
   for (size_t b = 0; b < batch.texts(); ++b) {
     longest = std::max<size_t>(longest, batch.starts[b + 1] - batch.starts[b]);
   }
   const size_t need = forward_arena_bytes(model_->config(), model_->total_classes(), batch.tokens(), batch.texts(),
-                                          longest, options_.executor.threads);
+                                          longest, executor.threads);
   if (need > arena_.size()) {
     arena_ = Array<uint8_t>();
     if (!arena_.resize_uninitialized(need)) return no_session_memory("session", need);
   }
   ONEPASS_TRY(tables_.reserve(model_->config(), model_->weights(), longest));
-  return forward(model_->config(), model_->weights(), *kernels_, options_.executor, batch, arena_.span(), logits,
-                 observer, tables_);
+  return forward(model_->config(), model_->weights(), *kernels_, executor, batch, arena_.span(), logits, observer,
+                 tables_, control_);
+}
+
+size_t Session::memory_for(const Model& model, const SessionOptions& options) noexcept {
+  const Config& config = model.config();
+  const size_t tokens = std::max<size_t>(options.tokens_per_pass, config.max_tokens);
+  // The shortest texts that there are: the template and one token.
+  const size_t texts = tokens / (model.tokenizer().special_count() + 1) + 1;
+  return forward_arena_bytes(config, model.total_classes(), tokens, texts, config.max_tokens, options.executor.threads);
 }
 
 Status run_self_tests(const Model& model, kernels::Isa isa) noexcept {

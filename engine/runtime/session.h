@@ -81,8 +81,16 @@ class Session {
   Status run_ids(std::span<const uint32_t> ids, std::span<const uint32_t> starts, std::span<float> logits,
                  const StageObserver& observer = {}) noexcept;
 
+  // Holds for the calls that follow. What it points to stays valid until it is replaced.
+  void set_control(const PassControl& control, Power power) noexcept {
+    control_ = control;
+    power_ = power;
+  }
+
   const Model& model() const noexcept { return *model_; }
   kernels::Isa isa() const noexcept { return kernels_->isa; }
+  // Bytes of buffers that a session of these options takes at most for its passes.
+  static size_t memory_for(const Model& model, const SessionOptions& options) noexcept;
   size_t memory_bytes() const noexcept { return arena_.capacity() + tables_.memory_bytes(); }
 
  private:
@@ -118,6 +126,8 @@ class Session {
 
   const Model* model_;
   SessionOptions options_;
+  PassControl control_;
+  Power power_ = Power::normal;
   const kernels::KernelTable* kernels_;
   EncodeScratch encode_scratch_;
   Array<uint32_t> ids_;
