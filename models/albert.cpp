@@ -14,8 +14,14 @@ constexpr TensorSource kHead[] = {
     {Slot::head_b, "classifier.bias", Dim::one, Dim::C},
 };
 
+constexpr TensorSource kTokenHead[] = {
+    {Slot::head_w, "classifier.weight", Dim::C, Dim::D},
+    {Slot::head_b, "classifier.bias", Dim::one, Dim::C},
+};
+
 constexpr SourceClass kClasses[] = {
     {"AlbertForSequenceClassification", "albert.", kHead, Pool::first_token, true, Act::tanh},
+    {"AlbertForTokenClassification", "albert.", kTokenHead, Pool::every_token},
     {"AlbertModel", "", {}},
 };
 

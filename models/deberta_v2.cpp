@@ -21,8 +21,14 @@ constexpr TensorSource kHead[] = {
     {Slot::head_b, "classifier.bias", Dim::one, Dim::C},
 };
 
+constexpr TensorSource kTokenHead[] = {
+    {Slot::head_w, "classifier.weight", Dim::C, Dim::D},
+    {Slot::head_b, "classifier.bias", Dim::one, Dim::C},
+};
+
 constexpr SourceClass kClasses[] = {
     {"DebertaV2ForSequenceClassification", "deberta.", kHead, Pool::first_token, true, Act::gelu_erf},
+    {"DebertaV2ForTokenClassification", "deberta.", kTokenHead, Pool::every_token},
     {"DebertaV2Model", "", {}},
 };
 

@@ -15,8 +15,14 @@ constexpr TensorSource kHead[] = {
     {Slot::head_b, "classifier.bias", Dim::one, Dim::C},
 };
 
+constexpr TensorSource kTokenHead[] = {
+    {Slot::head_w, "classifier.weight", Dim::C, Dim::D},
+    {Slot::head_b, "classifier.bias", Dim::one, Dim::C},
+};
+
 constexpr SourceClass kClasses[] = {
     {"DistilBertForSequenceClassification", "distilbert.", kHead, Pool::first_token, true, Act::relu},
+    {"DistilBertForTokenClassification", "distilbert.", kTokenHead, Pool::every_token},
     {"DistilBertModel", "", {}},
 };
 

@@ -16,8 +16,14 @@ constexpr TensorSource kHead[] = {
     {Slot::head_b, "classifier.out_proj.bias", Dim::one, Dim::C},
 };
 
+constexpr TensorSource kTokenHead[] = {
+    {Slot::head_w, "classifier.weight", Dim::C, Dim::D},
+    {Slot::head_b, "classifier.bias", Dim::one, Dim::C},
+};
+
 constexpr SourceClass kClasses[] = {
     {"ElectraForSequenceClassification", "electra.", kHead, Pool::first_token, true, Act::gelu_erf},
+    {"ElectraForTokenClassification", "electra.", kTokenHead, Pool::every_token},
     {"ElectraModel", "", {}},
 };
 

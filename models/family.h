@@ -25,7 +25,7 @@ struct SourceClass {
   const char* prefix;  // before every encoder tensor: "bert."
   // Its own head and the dense layer before it, by their whole names. Empty: the heads are the folder's (onepass.json).
   std::span<const TensorSource> head;
-  // Between encoder and its own head.
+  // Between encoder and its own head. Pool::every_token: the head labels tokens.
   Pool pool = Pool::first_token;
   bool pooler = false;
   Act pooler_act = Act::none;

@@ -23,6 +23,7 @@ constexpr TensorSource kHead[] = {
 
 constexpr SourceClass kClasses[] = {
     {"ModernBertForSequenceClassification", "model.", kHead, Pool::first_token, true, Act::gelu_erf},
+    {"ModernBertForTokenClassification", "model.", kHead, Pool::every_token, true, Act::gelu_erf},
     {"ModernBertModel", "", {}},
 };
 
@@ -129,11 +130,13 @@ Status refine(const JsonNode& json, SourceModel& model) {
   }
   if (arch.pooler == 0) return {};
   arch.pooler_norm = 1;
-  ONEPASS_TRY_ASSIGN(pooling, json.string("classifier_pooling"));
-  if (pooling != "cls" && pooling != "mean") {
-    return unsupported(json.path_of("classifier_pooling"), "only cls and mean are supported");
+  if (arch.pool != Pool::every_token) {
+    ONEPASS_TRY_ASSIGN(pooling, json.string("classifier_pooling"));
+    if (pooling != "cls" && pooling != "mean") {
+      return unsupported(json.path_of("classifier_pooling"), "only cls and mean are supported");
+    }
+    arch.pool = pooling == "mean" ? Pool::mean : Pool::first_token;
   }
-  arch.pool = pooling == "mean" ? Pool::mean : Pool::first_token;
   ONEPASS_TRY_ASSIGN(name, json.string("classifier_activation"));
   const auto act = find_activation(name);
   if (!act) return unsupported(json.path_of("classifier_activation"), "the activation is not supported");

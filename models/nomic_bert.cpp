@@ -15,8 +15,14 @@ constexpr TensorSource kHead[] = {
     {Slot::head_b, "classifier.bias", Dim::one, Dim::C},
 };
 
+constexpr TensorSource kTokenHead[] = {
+    {Slot::head_w, "classifier.weight", Dim::C, Dim::D},
+    {Slot::head_b, "classifier.bias", Dim::one, Dim::C},
+};
+
 constexpr SourceClass kClasses[] = {
     {"NomicBertForSequenceClassification", "nomic_bert.", kHead, Pool::first_token, true, Act::tanh},
+    {"NomicBertForTokenClassification", "nomic_bert.", kTokenHead, Pool::every_token},
     {"NomicBertModel", "", {}},
 };
 

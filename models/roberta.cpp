@@ -17,16 +17,24 @@ constexpr TensorSource kHead[] = {
     {Slot::head_b, "classifier.out_proj.bias", Dim::one, Dim::C},
 };
 
+constexpr TensorSource kTokenHead[] = {
+    {Slot::head_w, "classifier.weight", Dim::C, Dim::D},
+    {Slot::head_b, "classifier.bias", Dim::one, Dim::C},
+};
+
 constexpr SourceClass kRobertaClasses[] = {
     {"RobertaForSequenceClassification", "roberta.", kHead, Pool::first_token, true, Act::tanh},
+    {"RobertaForTokenClassification", "roberta.", kTokenHead, Pool::every_token},
     {"RobertaModel", "", {}},
 };
 constexpr SourceClass kXlmRobertaClasses[] = {
     {"XLMRobertaForSequenceClassification", "roberta.", kHead, Pool::first_token, true, Act::tanh},
+    {"XLMRobertaForTokenClassification", "roberta.", kTokenHead, Pool::every_token},
     {"XLMRobertaModel", "", {}},
 };
 constexpr SourceClass kCamembertClasses[] = {
     {"CamembertForSequenceClassification", "roberta.", kHead, Pool::first_token, true, Act::tanh},
+    {"CamembertForTokenClassification", "roberta.", kTokenHead, Pool::every_token},
     {"CamembertModel", "", {}},
 };
 

@@ -71,7 +71,7 @@ constexpr ConfigField kFields[] = {
     ONEPASS_INTEGER_FIELD(8, "act", arch.act, kernels::act_count - 1),
     ONEPASS_INTEGER_FIELD(9, "embed_norm", arch.embed_norm, 1),
     ONEPASS_INTEGER_FIELD(10, "biases", arch.biases, 1),
-    ONEPASS_INTEGER_FIELD(11, "pool", arch.pool, 2),
+    ONEPASS_INTEGER_FIELD(11, "pool", arch.pool, 6),
     ONEPASS_INTEGER_FIELD(12, "pooler", arch.pooler, 1),
     ONEPASS_INTEGER_FIELD(13, "pooler_act", arch.pooler_act, kernels::act_count - 1),
     ONEPASS_INTEGER_FIELD(14, "unbiased", arch.unbiased, all_parts),
@@ -245,7 +245,9 @@ Status validate(const Config& c) noexcept {
     return fail("norm_place", "the file names no place of the normalisation");
   if (a.mask != Mask::bidirectional) return fail("mask", "the file names no attention mask");
   if (a.ffn != Ffn::mlp && a.ffn != Ffn::gated) return fail("ffn", "the file names no kind of feed-forward block");
-  if (a.pool != Pool::first_token && a.pool != Pool::mean) return fail("pool", "the file names no pooling rule");
+  if (a.pool != Pool::first_token && a.pool != Pool::mean && a.pool != Pool::every_token) {
+    return fail("pool", "the file names no pooling rule");
+  }
   if (a.unbiased != 0 && (a.biases == 0 || a.unbiased == all_parts)) {
     return fail("unbiased", "parts without a bias are named where others have one");
   }

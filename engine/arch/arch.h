@@ -45,7 +45,11 @@ enum class Relative : uint32_t {
   bias = 2,          // a number a head (T5, MPNet)
 };
 constexpr uint32_t relative_key_term = 1, relative_query_term = 2;
-enum class Pool : uint32_t { first_token = 1, mean = 2 };
+enum class Pool : uint32_t {
+  first_token = 1,
+  mean = 2,
+  every_token = 6,  // none: the heads read the rows of all tokens
+};
 
 // What can go without a bias in a model whose other parts have one: bits of ArchSpec::unbiased.
 enum class Part : uint32_t { qkv = 1, attn_out = 2, ffn = 4, norms = 8, pooler = 16, heads = 32, embed_project = 64 };
@@ -100,6 +104,10 @@ struct Config {
   uint32_t global_every = 0;
   uint32_t relative_rows = 0;  // W, rows of the relative tables
 
+  // Rows of logits that a pass over `tokens` tokens of `texts` texts leaves behind.
+  constexpr size_t logit_rows(size_t tokens, size_t texts) const noexcept {
+    return arch.pool == Pool::every_token ? tokens : texts;
+  }
   constexpr bool windowed(size_t l) const noexcept {
     return window != 0 && (global_every == 0 || l % global_every != 0);
   }

@@ -106,7 +106,7 @@ void attention_head(const Config& config, const Weights& weights, const kernels:
 void layer_tail_rows(const Config& config, const LayerWeights& layer, const kernels::KernelTable& kernels,
                      ConstMatrix attn, size_t rows, Matrix x, const RowScratch& scratch) noexcept;
 
-// One row from the rows of one text.
+// One row from the rows of one text. Requires a pool that has one.
 void pool_text(Pool pool, ConstMatrix x, size_t rows, size_t width, float* out) noexcept;
 
 // What the heads read: act(W pooled + b), or its norm, in scratch, where the architecture has a pooler; else the pooled

@@ -22,6 +22,8 @@ void pool_text(Pool pool, ConstMatrix x, size_t rows, size_t width, float* out) 
       for (size_t d = 0; d < width; ++d) out[d] /= count;
       break;
     }
+    case Pool::every_token:
+      break;
   }
 }
 

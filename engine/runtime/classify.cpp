@@ -143,6 +143,10 @@ Status Session::classify(std::span<const std::string_view> texts, const Classify
                          std::span<TextResult> results, std::span<float> logits, std::span<float> scores,
                          const ChunkObserver& observer) noexcept {
   const size_t classes = model_->total_classes();
+  if (model_->labels_tokens()) {
+    return make_error(Code::invalid_argument, Error::no_offset, "heads",
+                      "the model labels tokens, not texts: ask for the labels of tokens, or for entities");
+  }
   if (results.size() < texts.size() || logits.size() < texts.size() * classes ||
       (!scores.empty() && scores.size() < texts.size() * classes)) {
     return make_error(Code::buffer_too_small, Error::no_offset, "results",

@@ -27,7 +27,8 @@ float sigmoid(float x) noexcept {
 
 void head_scores(const HeadView& head, std::span<const float> logits, std::span<float> scores) noexcept {
   switch (head.kind) {
-    case HeadKind::single_label: {
+    case HeadKind::single_label:
+    case HeadKind::token_label: {
       const float top = logits[best(logits)];
       float sum = 0;
       for (size_t i = 0; i < logits.size(); ++i) {
@@ -49,6 +50,7 @@ void head_scores(const HeadView& head, std::span<const float> logits, std::span<
 bool label_applies(const HeadView& head, std::span<const float> scores, size_t label) noexcept {
   switch (head.kind) {
     case HeadKind::single_label:
+    case HeadKind::token_label:
       return best(scores) == label;
     case HeadKind::multi_label:
       return scores[label] >= head.thresholds[label];

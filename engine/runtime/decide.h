@@ -9,12 +9,13 @@ namespace onepass {
 
 // scores[C] of one head from its logits[C]:
 //   single_label  softmax(logits / temperature)
+//   token_label   the same, of one token
 //   multi_label   sigmoid(logits / temperature)
 //   regression    logits, clamped to the head's range
 void head_scores(const HeadView& head, std::span<const float> logits, std::span<float> scores) noexcept;
 
-// True where a label applies: the best one of single_label (the first of equals), every one at or above its threshold
-// of multi_label; never for regression.
+// True where a label applies: the best one of single_label and token_label (the first of equals), every one at or above
+// its threshold of multi_label; never for regression.
 bool label_applies(const HeadView& head, std::span<const float> scores, size_t label) noexcept;
 
 // How sure a label head is, 0..1: its highest score. Regression has none: 1.

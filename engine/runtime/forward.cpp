@@ -115,36 +115,41 @@ class Pass {
           }
           layer_tail_rows(config_, layer(l), kernels_, {attn_.row(begin), attn_.stride}, rows,
                           {pooled_x_.row(begin), pooled_x_.stride}, scratch);
-          if (config_.arch.final_norm == 0) finish(begin, rows, scratch);
+          if (config_.arch.final_norm == 0) finish(pooled_rows(begin), begin, rows, scratch);
         });
         observe_layer(l, pooled_x_, batch_.texts());
         if (config_.arch.final_norm == 0) return {};
         rows_in_chunks(batch_.texts(), [&](size_t begin, size_t rows, const RowScratch& scratch) {
-          final_norm({pooled_x_.row(begin), pooled_x_.stride}, rows);
-          finish(begin, rows, scratch);
+          final_norm(pooled_rows(begin), rows);
+          finish(pooled_rows(begin), begin, rows, scratch);
         });
         observe("final_norm", pooled_x_, batch_.texts());
         return {};
       }
       rows_in_chunks(batch_.tokens(), [&](size_t begin, size_t rows, const RowScratch& scratch) {
-        layer_tail_rows(config_, layer(l), kernels_, {attn_.row(begin), attn_.stride}, rows, {x_.row(begin), x_.stride},
-                        scratch);
-        if (l + 1 < config_.layers) project(l + 1, begin, rows, scratch);
+        const Matrix x{x_.row(begin), x_.stride};
+        layer_tail_rows(config_, layer(l), kernels_, {attn_.row(begin), attn_.stride}, rows, x, scratch);
+        if (l + 1 < config_.layers)
+          project(l + 1, begin, rows, scratch);
+        else if (labels_tokens() && config_.arch.final_norm == 0)
+          finish(x, begin, rows, scratch);
       });
       observe_layer(l, x_, batch_.tokens());
     }
     if (config_.arch.final_norm != 0) {
-      rows_in_chunks(batch_.tokens(), [&](size_t begin, size_t rows, const RowScratch&) {
+      rows_in_chunks(batch_.tokens(), [&](size_t begin, size_t rows, const RowScratch& scratch) {
         final_norm({x_.row(begin), x_.stride}, rows);
+        if (labels_tokens()) finish({x_.row(begin), x_.stride}, begin, rows, scratch);
       });
       observe("final_norm", x_, batch_.tokens());
     }
+    if (labels_tokens()) return {};
     rows_in_chunks(batch_.texts(), [&](size_t begin, size_t rows, const RowScratch& scratch) {
       for (size_t b = begin; b < begin + rows; ++b) {
         pool_text(config_.arch.pool, {x_.row(batch_.starts[b]), x_.stride}, text_tokens(b), config_.width,
                   pooled_x_.row(b));
       }
-      finish(begin, rows, scratch);
+      finish(pooled_rows(begin), begin, rows, scratch);
     });
     return {};
   }
@@ -152,6 +157,9 @@ class Pass {
  private:
   const LayerWeights& layer(size_t l) const noexcept { return weights_.layers[config_.stored_layer(l)]; }
   size_t text_tokens(size_t b) const noexcept { return batch_.starts[b + 1] - batch_.starts[b]; }
+
+  bool labels_tokens() const noexcept { return config_.arch.pool == Pool::every_token; }
+  Matrix pooled_rows(size_t begin) const noexcept { return {pooled_x_.row(begin), pooled_x_.stride}; }
 
   // True in the layer of which only the first token of each text is needed.
   bool pools_first(size_t layer) const noexcept {
@@ -265,9 +273,9 @@ class Pass {
     });
   }
 
-  void finish(size_t begin, size_t rows, const RowScratch& scratch) noexcept {
-    const ConstMatrix pooled =
-        pooler_rows(config_, weights_, kernels_, rows, {pooled_x_.row(begin), pooled_x_.stride}, scratch);
+  // The logits of rows [begin, begin + rows), from what was pooled for them or, labelling tokens, from their own rows.
+  void finish(ConstMatrix x, size_t begin, size_t rows, const RowScratch& scratch) noexcept {
+    const ConstMatrix pooled = pooler_rows(config_, weights_, kernels_, rows, x, scratch);
     head_rows(weights_, kernels_, rows, pooled, {logits_.data() + begin * shape_.total_classes, shape_.total_classes},
               scratch);
   }
@@ -321,16 +329,22 @@ Status forward(const Config& config, const Weights& weights, const KernelTable& 
   const Shape shape = shape_of(batch, total_classes, std::max(executor.threads, 1u));
   Arena take(arena.data());
   const Buffers buffers = take_buffers(take, config, shape);
-  if (take.used() > arena.size() || logits.size() < shape.texts * total_classes) {
+  const size_t rows = config.logit_rows(shape.tokens, shape.texts);
+  if (take.used() > arena.size() || logits.size() < rows * total_classes) {
     return make_error(Code::buffer_too_small, Error::no_offset, "arena", "the pass needs %zu bytes", take.used());
   }
   ONEPASS_TRY(Pass(config, weights, kernels, executor, batch, shape, buffers, logits, observer, tables, control).run());
-  for (size_t i = 0; i < shape.texts * total_classes; ++i) {
+  for (size_t i = 0; i < rows * total_classes; ++i) {
     if (!std::isfinite(logits[i])) {
+      size_t text = i / total_classes;
+      if (rows == shape.tokens) {
+        const auto after = std::upper_bound(batch.starts.begin(), batch.starts.end(), static_cast<uint32_t>(text));
+        text = static_cast<size_t>(after - batch.starts.begin()) - 1;
+      }
       return make_error(
           Code::non_finite_result, Error::no_offset, "logits",
           "text %zu has a logit that is not finite: the model's weights are out of range; convert it again",
-          batch.first_text + i / total_classes);
+          batch.first_text + text);
     }
   }
   return {};

@@ -41,10 +41,10 @@ struct StageObserver {
 size_t forward_arena_bytes(const Config& config, size_t total_classes, size_t tokens, size_t texts, size_t longest,
                            unsigned threads) noexcept;
 
-// logits [B, sum of C]. `arena` holds at least forward_arena_bytes, 64-byte aligned.
-// Requires ids < config.vocab and every text 1..max_tokens tokens (Session checks both); `tables` filled for the
-// longest text, where positions are rotary. Fails with non_finite_result when a logit is not finite, and with cancelled
-// or deadline_exceeded when `control` says so.
+// logits [B, sum of C], or [T, sum of C] where the pool is every_token. `arena` holds at least forward_arena_bytes,
+// 64-byte aligned. Requires ids < config.vocab and every text 1..max_tokens tokens (Session checks both); `tables`
+// filled for the longest text, where positions are rotary. Fails with non_finite_result when a logit is not finite, and
+// with cancelled or deadline_exceeded when `control` says so.
 Status forward(const Config& config, const Weights& weights, const kernels::KernelTable& kernels,
                const Executor& executor, const Batch& batch, std::span<uint8_t> arena, std::span<float> logits,
                const StageObserver& observer = {}, const PositionTables& tables = {},

@@ -21,6 +21,8 @@ class Model {
   const Tokenizer& tokenizer() const noexcept { return tokenizer_; }
   std::span<const HeadView> heads() const noexcept { return file_.heads(); }
   size_t total_classes() const noexcept { return file_.total_classes(); }
+  // Every head is of the kind token_label; else none is.
+  bool labels_tokens() const noexcept { return config().arch.pool == Pool::every_token; }
 
  private:
   Model(ModelFile file, Weights weights, Tokenizer tokenizer) noexcept

@@ -60,6 +60,23 @@ struct TextResult {
   float confidence = 0;     // of the first label head
 };
 
+// The tokens of one text, and what the heads say of each.
+struct TokenRows {
+  size_t text = 0;                   // its number in the call
+  std::string_view source;           // the text
+  std::span<const uint32_t> ids;     // template tokens included
+  std::span<const TokenSpan> spans;  // of ids
+  size_t begin = 0, end = 0;         // the tokens [begin, end) are the text's own, the others the template's
+  std::span<const float> logits;     // [ids, total_classes]
+  std::span<float> scores;           // the same, which a visitor may change
+};
+
+// Called with each text's tokens in turn; what it is given lasts until it returns.
+struct TokenVisitor {
+  Status (*call)(void* context, const TokenRows& rows) noexcept;
+  void* context;
+};
+
 class Session {
  public:
   // `model` must outlive the session. isa_unavailable when the machine lacks options.isa.
@@ -70,6 +87,11 @@ class Session {
                   std::span<TextResult> results, std::span<float> logits, std::span<float> scores,
                   const ChunkObserver& observer = {}) noexcept;
 
+  // The labels of every token, of models whose heads are of the kind token_label. results [B]; the confidence of a text
+  // is the least of its own tokens' by the first head, 1 where it has none. An error of the visitor ends the call.
+  Status label_tokens(std::span<const std::string_view> texts, const ClassifyOptions& options,
+                      std::span<TextResult> results, const TokenVisitor& visitor) noexcept;
+
   struct Tokens {
     std::span<const uint32_t> ids;
     std::span<const TokenSpan> spans;
@@ -77,7 +99,8 @@ class Session {
   // The tokens of one text as classify would feed them; valid until the next call.
   Result<Tokens> tokenize(std::string_view text, const ClassifyOptions& options) noexcept;
 
-  // logits [B, total_classes] of texts given as ids: text b is ids[starts[b] .. starts[b+1]).
+  // logits [B, total_classes] of texts given as ids: text b is ids[starts[b] .. starts[b+1]). Where the heads label
+  // tokens, [starts[B], total_classes].
   Status run_ids(std::span<const uint32_t> ids, std::span<const uint32_t> starts, std::span<float> logits,
                  const StageObserver& observer = {}) noexcept;
 
@@ -122,6 +145,10 @@ class Session {
   Status run_segments(size_t count, const ClassifyOptions& options, const Output& output) noexcept;
   void add_chunk(const Segment& segment, const float* chunk_logits, Aggregate aggregate, float* logits) noexcept;
   size_t token_limit(const ClassifyOptions& options) const noexcept;
+  // Tokenises texts from `begin` on into ids_ and starts_, as many as one pass takes and at least one; returns where
+  // they end. `spans` may be null.
+  Result<size_t> fill_pass(std::span<const std::string_view> texts, size_t begin, const ClassifyOptions& options,
+                           Array<TokenSpan>* spans, std::span<TextResult> results) noexcept;
   Status run_pass(const Batch& batch, std::span<float> logits, const StageObserver& observer) noexcept;
 
   const Model* model_;
@@ -137,6 +164,7 @@ class Session {
   Array<float> segment_logits_;  // [segments, total_classes] of a pass that has chunks
   Array<double> sums_;           // [total_classes] of the text whose chunks are being read
   double weight_ = 0;
+  Array<float> token_logits_, token_scores_;
   Array<uint8_t> arena_;
   PositionTables tables_;
 };

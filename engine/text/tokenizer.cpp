@@ -274,6 +274,30 @@ bool Tokenizer::lowercase() const noexcept {
   return false;
 }
 
+size_t Tokenizer::special_before() const noexcept {
+  size_t before = 0;
+  while (template_[before] != kSequence) ++before;
+  return before;
+}
+
+bool Tokenizer::marks_continuation() const noexcept {
+  return kind_ == TokenizerKind::wordpiece && !model_.wordpiece.vocab.continuing_prefix().empty();
+}
+
+bool Tokenizer::is_unknown(uint32_t id) const noexcept {
+  switch (kind_) {
+    case TokenizerKind::wordpiece:
+      return id == model_.wordpiece.unk_id;
+    case TokenizerKind::unigram:
+      return id == model_.unigram.unk_id;
+    case TokenizerKind::bpe:
+      return (model_.bpe.flags & bpe_has_unk) != 0 && id == model_.bpe.unk_id;
+    case TokenizerKind::none:
+      break;
+  }
+  return false;
+}
+
 const char* Tokenizer::kind_name() const noexcept { return row_->name; }
 
 }  // namespace onepass

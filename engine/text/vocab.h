@@ -35,6 +35,7 @@ class Vocab {
   // The longest piece that text[0, size) starts with: a piece as it is, or, inside a word (`continuing`), one with
   // the prefix. size > 0; kTextPadding bytes after the text are readable.
   Match longest(const char* text, size_t size, bool continuing) const noexcept;
+  std::string_view continuing_prefix() const noexcept { return prefix_; }
 
  private:
   bool reserve_slots(size_t keys) noexcept;

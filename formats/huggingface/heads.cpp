@@ -20,6 +20,7 @@ constexpr KindName kKinds[] = {
     {"single_label", "single_label_classification", HeadKind::single_label},
     {"multi_label", "multi_label_classification", HeadKind::multi_label},
     {"regression", "regression", HeadKind::regression},
+    {"token_label", nullptr, HeadKind::token_label},
 };
 
 // A decimal number as Python's str(int) writes it, below `limit`.
@@ -63,7 +64,7 @@ Result<HeadKind> read_problem_type(const JsonNode& config) {
                       kClassifierHead.data());
   }
   for (const KindName& row : kKinds) {
-    if (*type == row.problem_type) return HeadKind{row.kind};
+    if (row.problem_type != nullptr && *type == row.problem_type) return HeadKind{row.kind};
   }
   return make_error(Code::unknown_value, Error::no_offset, config.path_of("problem_type"),
                     "\"%.40s\" is none of single_label_classification, multi_label_classification, regression",
@@ -117,6 +118,9 @@ Status check_labels(const HeadSpec& head, const std::string& where) {
     return make_error(Code::bad_value, Error::no_offset, where,
                       "a single_label head needs two labels; pass --kind %s=multi_label or regression",
                       head.name.c_str());
+  }
+  if (head.kind == HeadKind::token_label && head.labels.size() < 2) {
+    return make_error(Code::bad_value, Error::no_offset, where, "a head that labels tokens needs two labels");
   }
   return {};
 }

@@ -28,7 +28,7 @@ struct HeadSpec {
 constexpr std::string_view kClassifierHead = "classifier";
 constexpr float kDefaultThreshold = 0.5f;
 
-// "single_label", "multi_label", "regression".
+// "single_label", "multi_label", "regression", "token_label".
 const char* name_of(HeadKind kind) noexcept;
 std::optional<HeadKind> find_head_kind(std::string_view name) noexcept;
 

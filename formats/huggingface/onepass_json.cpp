@@ -45,7 +45,7 @@ Result<HeadSpec> read_head(const JsonNode& node) {
   const auto kind = find_head_kind(kind_name);
   if (!kind.has_value()) {
     return make_error(Code::unknown_value, Error::no_offset, node.path_of("kind"),
-                      "\"%.40s\" is none of single_label, multi_label, regression", kind_name.c_str());
+                      "\"%.40s\" is none of single_label, multi_label, regression, token_label", kind_name.c_str());
   }
   head.kind = *kind;
   ONEPASS_TRY_ASSIGN(label_list, node.array("labels"));
@@ -81,9 +81,11 @@ Status read_pooling(const JsonNode& root, OnepassJson& out) {
     out.pooling = Pool::first_token;
   } else if (pooling == "mean") {
     out.pooling = Pool::mean;
+  } else if (pooling == "every_token") {
+    out.pooling = Pool::every_token;
   } else {
     return make_error(Code::unknown_value, Error::no_offset, root.path_of("pooling"),
-                      "\"%.40s\" is none of first_token, mean", pooling.c_str());
+                      "\"%.40s\" is none of first_token, mean, every_token", pooling.c_str());
   }
   ONEPASS_TRY_ASSIGN(pooler, root.member("pooler"));
   if (pooler.value().is_null()) return {};
@@ -92,7 +94,9 @@ Status read_pooling(const JsonNode& root, OnepassJson& out) {
   out.pooler_activation = find_activation(name);
   if (!out.pooler_activation.has_value()) {
     return make_error(Code::unknown_value, Error::no_offset, pooler.path_of("activation"),
-                      "\"%.40s\" is none of tanh, relu, silu, gelu, gelu_new, gelu_pytorch_tanh", name.c_str());
+                      "\"%.40s\" is none of gelu, gelu_accurate, gelu_fast, gelu_new, gelu_python, gelu_python_tanh, "
+                      "gelu_pytorch_tanh, relu, sigmoid, silu, swish, tanh",
+                      name.c_str());
   }
   return {};
 }
@@ -143,9 +147,19 @@ Result<OnepassJson> parse(const JsonNode& root) {
 
 std::optional<kernels::Act> find_activation(std::string_view name) noexcept {
   using kernels::Act;
-  constexpr std::pair<std::string_view, Act> kNames[] = {
-      {"gelu", Act::gelu_erf}, {"gelu_new", Act::gelu_tanh}, {"gelu_pytorch_tanh", Act::gelu_tanh},
-      {"relu", Act::relu},     {"silu", Act::silu},          {"tanh", Act::tanh}};
+  // ACT2FN of transformers, as far as two names mean one of our functions.
+  constexpr std::pair<std::string_view, Act> kNames[] = {{"gelu", Act::gelu_erf},
+                                                         {"gelu_accurate", Act::gelu_tanh},
+                                                         {"gelu_fast", Act::gelu_tanh},
+                                                         {"gelu_new", Act::gelu_tanh},
+                                                         {"gelu_python", Act::gelu_erf},
+                                                         {"gelu_python_tanh", Act::gelu_tanh},
+                                                         {"gelu_pytorch_tanh", Act::gelu_tanh},
+                                                         {"relu", Act::relu},
+                                                         {"sigmoid", Act::sigmoid},
+                                                         {"silu", Act::silu},
+                                                         {"swish", Act::silu},
+                                                         {"tanh", Act::tanh}};
   for (const auto& [known, act] : kNames) {
     if (name == known) return act;
   }

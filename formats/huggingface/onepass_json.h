@@ -33,7 +33,7 @@ struct OnepassJson {
   std::vector<HeadSpec> heads;
 };
 
-// The activation that transformers calls `name`: "gelu", "gelu_new", "gelu_pytorch_tanh", "relu", "silu", "tanh".
+// The activation that transformers calls `name`: "gelu", "gelu_new", "relu", "silu", "tanh", ... and their synonyms.
 std::optional<kernels::Act> find_activation(std::string_view name) noexcept;
 
 Result<OnepassJson> parse_onepass_json(const JsonNode& root) noexcept;

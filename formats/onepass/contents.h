@@ -38,7 +38,7 @@ struct HeadView {
 
 struct SelfTestView {
   std::span<const uint32_t> ids;
-  std::span<const float> logits;  // of every head in order, concatenated
+  std::span<const float> logits;  // of every head in order, concatenated; Pool::every_token: of every token in order
 };
 
 // What a file says about itself. Keys are fixed; a missing one is an empty string.

@@ -56,6 +56,7 @@ enum class HeadActivation : uint32_t { identity = 1, sigmoid = 2, softmax = 3 };
 constexpr HeadActivation activation_of(HeadKind kind) {
   switch (kind) {
     case HeadKind::single_label:
+    case HeadKind::token_label:
       return HeadActivation::softmax;
     case HeadKind::multi_label:
       return HeadActivation::sigmoid;

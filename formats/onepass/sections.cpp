@@ -105,11 +105,18 @@ Status parse_head(const SectionBytes& section, Cursor& cursor, Contents& out, He
     return make_error(Code::unknown_value, kind_at, head.name, "unknown kind of head %" PRIu32, kind);
   }
   head.kind = static_cast<HeadKind>(kind);
+  const bool every_token = out.config.arch.pool == Pool::every_token;
+  if ((head.kind == HeadKind::token_label) != every_token) {
+    return make_error(Code::bad_value, kind_at, head.name,
+                      every_token ? "the model pools no token, so its heads must label tokens"
+                                  : "a head that labels tokens in a model that pools them");
+  }
   if (classes > max_classes) {
     return make_error(Code::limit_exceeded, kind_at + 4, head.name, "%" PRIu32 " labels: at most 65,536 are allowed",
                       classes);
   }
-  if (classes < (head.kind == HeadKind::single_label ? 2u : 1u)) {
+  const bool softmax = activation_of(head.kind) == HeadActivation::softmax;
+  if (classes < (softmax ? 2u : 1u)) {
     return make_error(Code::bad_value, kind_at + 4, head.name, "%" PRIu32 " labels are too few for this kind of head",
                       classes);
   }
@@ -280,7 +287,8 @@ Status parse_self_tests(const SectionBytes& section, Contents& out) noexcept {
                         "self-test %" PRIu32 " has %" PRIu32 " tokens, not 1 to %" PRIu32, i, tokens,
                         out.config.max_tokens);
     }
-    if ((uint64_t{tokens} + out.total_classes) * 4 > cursor.remaining()) return section_truncated(section, at);
+    const uint64_t logits = uint64_t{out.total_classes} * out.config.logit_rows(tokens, 1);
+    if ((uint64_t{tokens} + logits) * 4 > cursor.remaining()) return section_truncated(section, at);
     const size_t first_id = out.ids.size(), first_logit = out.floats.size();
     for (uint32_t t = 0; t < tokens; ++t) {
       const uint64_t id_at = cursor.offset();
@@ -291,7 +299,7 @@ Status parse_self_tests(const SectionBytes& section, Contents& out) noexcept {
       }
       if (!out.ids.push_back(id)) return no_memory(section.name);
     }
-    for (uint32_t c = 0; c < out.total_classes; ++c) {
+    for (uint64_t c = 0; c < logits; ++c) {
       const uint64_t logit_at = cursor.offset();
       const float logit = cursor.f32();
       if (!is_finite(logit)) {

@@ -156,9 +156,10 @@ Status make_plan(const ModelContent& content, Plan& plan) {
   for (size_t i = 0; i < content.self_tests.size(); ++i) {
     size_t classes = 0;
     for (const HeadContent& head : content.heads) classes += head.labels.size();
-    if (content.self_tests[i].logits.size() != classes) {
+    const size_t logits = content.config.logit_rows(content.self_tests[i].ids.size(), 1) * classes;
+    if (content.self_tests[i].logits.size() != logits) {
       return make_error(Code::bad_shape, Error::no_offset, "self_test", "self-test %zu has %zu logits, not %zu", i,
-                        content.self_tests[i].logits.size(), classes);
+                        content.self_tests[i].logits.size(), logits);
     }
   }
   std::vector<Place> places;

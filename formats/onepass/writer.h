@@ -46,7 +46,7 @@ struct TensorContent {
 
 struct SelfTestContent {
   std::vector<uint32_t> ids;
-  std::vector<float> logits;  // of every head in order, concatenated
+  std::vector<float> logits;  // as SelfTestView
 };
 
 struct ModelContent {

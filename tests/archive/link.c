@@ -38,6 +38,8 @@ static const function all[] = {
     ADDRESS(onepass_scores),
     ADDRESS(onepass_tokenize),
     ADDRESS(onepass_piece),
+    ADDRESS(onepass_label_tokens),
+    ADDRESS(onepass_find_entities),
     ADDRESS(onepass_decide),
     ADDRESS(onepass_compare),
     ADDRESS(onepass_slot_open),

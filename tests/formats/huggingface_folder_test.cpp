@@ -191,7 +191,7 @@ INSTANTIATE_TEST_SUITE_P(
         BadOurs{"no_pooler", REMOVE("/pooler"), Code::missing_key, "pooler"},
         BadOurs{"pooler_text", REPLACE("/pooler", "\"tanh\""), Code::bad_type, "pooler"},
         BadOurs{"pooler_key", ADD("/pooler/x", "1"), Code::unknown_key, "pooler.x"},
-        BadOurs{"pooler_activation", REPLACE("/pooler/activation", "\"swish\""), Code::unknown_value,
+        BadOurs{"pooler_activation", REPLACE("/pooler/activation", "\"quick_gelu\""), Code::unknown_value,
                 "pooler.activation"},
         BadOurs{"max_tokens_0", REPLACE("/max_tokens", "0"), Code::bad_value, "max_tokens"},
         BadOurs{"max_tokens_fraction", REPLACE("/max_tokens", "512.0"), Code::bad_type, "max_tokens"},
@@ -296,12 +296,21 @@ TEST(HuggingFaceFolder, OurHeads) {
 }
 
 TEST(HeadKinds, NamesAndBack) {
-  for (const HeadKind kind : {HeadKind::single_label, HeadKind::multi_label, HeadKind::regression}) {
+  for (const HeadKind kind :
+       {HeadKind::single_label, HeadKind::multi_label, HeadKind::regression, HeadKind::token_label}) {
     EXPECT_EQ(find_head_kind(name_of(kind)), kind);
   }
   EXPECT_FALSE(find_head_kind("ranking").has_value());
-  EXPECT_FALSE(find_activation("swish").has_value());
   EXPECT_EQ(find_activation("gelu_new"), kernels::Act::gelu_tanh);
+  for (const char* tanh : {"gelu_pytorch_tanh", "gelu_fast", "gelu_accurate", "gelu_python_tanh"}) {
+    EXPECT_EQ(find_activation(tanh), kernels::Act::gelu_tanh) << tanh;
+  }
+  EXPECT_EQ(find_activation("gelu_python"), kernels::Act::gelu_erf);
+  EXPECT_EQ(find_activation("swish"), kernels::Act::silu);
+  EXPECT_EQ(find_activation("sigmoid"), kernels::Act::sigmoid);
+  for (const char* other : {"quick_gelu", "gelu_10", "mish", "linear", "GELU", ""}) {
+    EXPECT_EQ(find_activation(other), std::nullopt) << other;
+  }
 }
 
 }  // namespace

@@ -48,9 +48,9 @@ const RawModel& valid() {
   return model;
 }
 
-void expect_error(const Case& c) {
+void expect_error(const Case& c, const RawModel& base = valid()) {
   SCOPED_TRACE(c.name);
-  RawModel model = valid();
+  RawModel model = base;
   c.edit(model);
   const std::vector<uint8_t> file = model.encode();
   const AlignedBytes bytes(file);
@@ -274,6 +274,7 @@ TEST(OnepassMalformed, Config) {
       {"embed_norm 2", Code::bad_value, "embed_norm", set(9, 2)},
       {"biases 2", Code::bad_value, "biases", set(10, 2)},
       {"pool 3", Code::bad_value, "pool", set(11, 3)},
+      {"pool 7", Code::bad_value, "pool", set(11, 7)},
       {"pooler 2", Code::bad_value, "pooler", set(12, 2)},
       {"pooler_act beyond the list", Code::bad_value, "pooler_act", set(13, kernels::act_count)},
       {"unbiased 128", Code::bad_value, "unbiased", add(14, 128)},
@@ -347,7 +348,10 @@ TEST(OnepassMalformed, Heads) {
        Place{SectionId::heads, 4}},
       {"two heads of one name", Code::duplicate_name, "emotion", [](RawModel& m) { m.heads[2].name = "emotion"; }},
       {"kind 0", Code::unknown_value, "emotion", [](RawModel& m) { m.heads[0].kind = 0; }, Place{SectionId::heads, 15}},
-      {"kind 4", Code::unknown_value, "emotion", [](RawModel& m) { m.heads[0].kind = 4; }},
+      {"kind 5", Code::unknown_value, "emotion", [](RawModel& m) { m.heads[0].kind = 5; }},
+      {"token_label of a model that pools", Code::bad_value, "topic", [](RawModel& m) { m.heads[2].kind = 4; }},
+      {"single_label of a model that does not", Code::bad_value, "emotion", [](RawModel& m) { m.field(11).bits = 6; },
+       Place{SectionId::heads, 15}},
       {"no label", Code::bad_value, "pad", [](RawModel& m) { m.heads[1].labels.clear(); }},
       {"single_label of one label", Code::bad_value, "topic", [](RawModel& m) { m.heads[2].labels = {"a"}; }},
       {"65,537 labels", Code::limit_exceeded, "emotion", [](RawModel& m) { m.heads[0].classes = 65537; },
@@ -437,6 +441,45 @@ TEST(OnepassMalformed, SelfTest) {
       {"logit infinite", Code::non_finite, "self_test", [](RawModel& m) { m.self_tests[1].logits[5] = -kInf; }},
   };
   for (const Case& c : cases) expect_error(c);
+}
+
+// A model that labels tokens: its heads, and its self-tests, which have logits for every token.
+TEST(OnepassMalformed, TokenLabels) {
+  const RawModel base = raw_of(token_model());
+  {
+    const AlignedBytes file(base.encode());
+    const auto opened = ModelFile::from_memory(file.span(), {.mode = LoadMode::copy});
+    ASSERT_TRUE(opened.ok()) << opened.error().where << ": " << opened.error().message;
+    EXPECT_EQ(opened.value().self_tests()[0].logits.size(), 9u);
+    EXPECT_EQ(opened.value().self_tests()[0].logits[8], -9);
+    EXPECT_EQ(opened.value().self_tests()[1].logits.size(), 3u);
+    const auto again = serialize_model(content_of(opened.value()));
+    ASSERT_TRUE(again.ok()) << again.error().message;
+    EXPECT_TRUE(std::equal(again->begin(), again->end(), file.span().begin(), file.span().end()));
+  }
+  const Case cases[] = {
+      {"single_label", Code::bad_value, "entities", [](RawModel& m) { m.heads[0].kind = 1; },
+       Place{SectionId::heads, 16}},
+      {"pool 1", Code::bad_value, "entities", [](RawModel& m) { m.field(11).bits = 1; }, Place{SectionId::heads, 16}},
+      {"pool 5", Code::bad_value, "pool", [](RawModel& m) { m.field(11).bits = 5; }},
+      {"one label", Code::bad_value, "entities", [](RawModel& m) { m.heads[0].labels = {"O"}; }},
+      {"sigmoid", Code::bad_value, "entities", [](RawModel& m) { m.heads[0].activation = 2; }},
+      {"identity", Code::bad_value, "entities", [](RawModel& m) { m.heads[0].activation = 1; }},
+      {"thresholds", Code::bad_value, "entities",
+       [](RawModel& m) {
+         m.heads[0].thresholds = {0, 0, 0};
+       }},
+      {"range", Code::not_canonical, "entities", [](RawModel& m) { m.heads[0].high = 1; }},
+      {"logits of one token", Code::truncated, "self_test",
+       [](RawModel& m) {
+         m.self_tests[1].ids = {0, 1};
+       }},
+      {"a logit too few", Code::truncated, "self_test", [](RawModel& m) { m.self_tests[1].logits.pop_back(); }},
+      {"a logit too many", Code::trailing_bytes, "self_test", [](RawModel& m) { m.self_tests[1].logits.push_back(0); }},
+      {"logit NaN of the last token", Code::non_finite, "self_test",
+       [](RawModel& m) { m.self_tests[0].logits[8] = kNan; }, Place{SectionId::self_test, 4 + 4 + 12 + 32}},
+  };
+  for (const Case& c : cases) expect_error(c, base);
 }
 
 TEST(OnepassMalformed, Directory) {
@@ -713,58 +756,6 @@ TEST(OnepassMalformed, Values) {
        place(qkv, qkv_scales + 124), true},
   };
   for (const Case& c : cases) expect_error(c);
-}
-
-// A tensor alone: every byte of an int4 tensor is a nibble, a scale or a minimum, or padding.
-TEST(OnepassMalformed, Int4Values) {
-  for (const Layout layout :
-       {Layout::i4g32_rows, Layout::i4g32_n32k4, Layout::i4g64_n32k4, Layout::i4mg32_n32k4, Layout::i4mg64_n32k4}) {
-    constexpr size_t n = 35, k = 131;
-    std::vector<uint8_t> bytes = payload_of(layout, n, k, 1);
-    TensorView tensor;
-    tensor.name = "w";
-    tensor.layout = layout;
-    tensor.n = n;
-    tensor.k = k;
-    tensor.offset = 1000;
-    tensor.bytes = bytes.size();
-    tensor.data = bytes.data();
-    ASSERT_TRUE(format::check_tensor_values(tensor).ok()) << kernels::layout_name(layout);
-    // Change each byte in turn: to a NaN or infinity where it belongs to a half, else whatever it was not.
-    size_t padding = 0, non_finite = 0, free = 0;
-    for (size_t at = 0; at < bytes.size(); ++at) {
-      const uint8_t before = bytes[at];
-      bool is_half = false;
-      for (const uint8_t high : {uint8_t{0x7c}, uint8_t{0xff}}) {
-        bytes[at] = high;
-        const Status status = format::check_tensor_values(tensor);
-        is_half = is_half || (!status.ok() && status.error().code == Code::non_finite);
-      }
-      bytes[at] = static_cast<uint8_t>(before ^ 0x11);
-      const Status status = format::check_tensor_values(tensor);
-      if (is_half) {
-        ++non_finite;
-      } else if (!status.ok()) {
-        EXPECT_EQ(status.error().code, Code::nonzero_padding) << at;
-        EXPECT_EQ(status.error().offset / 2, (1000 + at) / 2);
-        ++padding;
-      } else {
-        ++free;
-      }
-      bytes[at] = before;
-    }
-    // The high bytes of all halves; whole bytes of codes that no input uses, or one of whose nibbles none does.
-    const size_t group = kernels::group_size(layout), groups = kernels::i4_groups(layout, k);
-    if (layout == Layout::i4g32_rows) {
-      EXPECT_EQ(non_finite, n * groups);
-      EXPECT_EQ(padding, n * 16);  // of the last group three low nibbles are used, and no high one
-    } else {
-      const size_t halves = kernels::has_minimum(layout) ? 128 : 64, pairs = (groups + 1) / 2;
-      EXPECT_EQ(non_finite, 2 * pairs * halves);
-      EXPECT_GT(padding, (2 * pairs * 32 - n * pairs) * group);
-    }
-    EXPECT_GT(free, n * k / 4);
-  }
 }
 
 }  // namespace

@@ -362,6 +362,16 @@ ModelContent tiny_model() {
   return m;
 }
 
+ModelContent token_model() {
+  ModelContent m = tiny_model();
+  m.config.arch.pool = Pool::every_token;
+  m.heads = {{"entities", HeadKind::token_label, {"O", "B-PER", "I-PER"}, {}, 1, 0, 0}};
+  m.self_tests = {{{1, 2, 10}, {1, 2, 3, 4, 5, 6, 7, 8, -9}}, {{0}, {0.5f, 0, -1}}};
+  m.tensors.clear();
+  fill_tensors(m);
+  return m;
+}
+
 ModelContent micro_model() {
   ModelContent m = tiny_model();
   m.config.layers = m.config.heads = m.config.head_width = 1;
@@ -385,7 +395,8 @@ RawModel raw_of(const ModelContent& content) {
     raw.name = h.name;
     raw.kind = static_cast<uint32_t>(h.kind);
     raw.labels = h.labels;
-    raw.activation = 4 - raw.kind;  // single_label: softmax 3, multi_label: sigmoid 2, regression: identity 1
+    // single_label: softmax 3, multi_label: sigmoid 2, regression: identity 1, token_label: softmax
+    raw.activation = h.kind == HeadKind::token_label ? 3 : 4 - raw.kind;
     raw.temperature = h.temperature;
     raw.thresholds = h.thresholds;
     raw.low = h.range_low;

@@ -83,7 +83,9 @@ struct RawModel {
 
 // 2 layers, width 8, every layout, every kind of head.
 ModelContent tiny_model();
-// The same with 1 layer and every dimension as small as it goes.
+// The same with one head, which labels tokens.
+ModelContent token_model();
+// tiny_model with 1 layer and every dimension as small as it goes.
 ModelContent micro_model();
 RawModel raw_of(const ModelContent& content);
 // A payload with in-range values and exact padding.

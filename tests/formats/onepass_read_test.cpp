@@ -10,6 +10,7 @@
 #include <filesystem>
 #include <fstream>
 
+#include "formats/onepass/verify.h"
 #include "tests/formats/onepass_raw.h"
 #include "tests/support/temp_folder.h"
 
@@ -299,6 +300,59 @@ TEST(OnepassRead, ThingsThatAreNotFiles) {
     }
   }
   EXPECT_EQ(ModelFile::from_memory({}, {}).code(), Code::truncated);
+}
+
+// A tensor alone: every byte of an int4 tensor is a nibble, a scale or a minimum, or padding.
+TEST(OnepassRead, Int4Values) {
+  using kernels::Layout;
+  for (const Layout layout :
+       {Layout::i4g32_rows, Layout::i4g32_n32k4, Layout::i4g64_n32k4, Layout::i4mg32_n32k4, Layout::i4mg64_n32k4}) {
+    constexpr size_t n = 35, k = 131;
+    std::vector<uint8_t> bytes = payload_of(layout, n, k, 1);
+    TensorView tensor;
+    tensor.name = "w";
+    tensor.layout = layout;
+    tensor.n = n;
+    tensor.k = k;
+    tensor.offset = 1000;
+    tensor.bytes = bytes.size();
+    tensor.data = bytes.data();
+    ASSERT_TRUE(format::check_tensor_values(tensor).ok()) << kernels::layout_name(layout);
+    // Change each byte in turn: to a NaN or infinity where it belongs to a half, else whatever it was not.
+    size_t padding = 0, non_finite = 0, free = 0;
+    for (size_t at = 0; at < bytes.size(); ++at) {
+      const uint8_t before = bytes[at];
+      bool is_half = false;
+      for (const uint8_t high : {uint8_t{0x7c}, uint8_t{0xff}}) {
+        bytes[at] = high;
+        const Status status = format::check_tensor_values(tensor);
+        is_half = is_half || (!status.ok() && status.error().code == Code::non_finite);
+      }
+      bytes[at] = static_cast<uint8_t>(before ^ 0x11);
+      const Status status = format::check_tensor_values(tensor);
+      if (is_half) {
+        ++non_finite;
+      } else if (!status.ok()) {
+        EXPECT_EQ(status.error().code, Code::nonzero_padding) << at;
+        EXPECT_EQ(status.error().offset / 2, (1000 + at) / 2);
+        ++padding;
+      } else {
+        ++free;
+      }
+      bytes[at] = before;
+    }
+    // The high bytes of all halves; whole bytes of codes that no input uses, or one of whose nibbles none does.
+    const size_t group = kernels::group_size(layout), groups = kernels::i4_groups(layout, k);
+    if (layout == Layout::i4g32_rows) {
+      EXPECT_EQ(non_finite, n * groups);
+      EXPECT_EQ(padding, n * 16);  // of the last group three low nibbles are used, and no high one
+    } else {
+      const size_t halves = kernels::has_minimum(layout) ? 128 : 64, pairs = (groups + 1) / 2;
+      EXPECT_EQ(non_finite, 2 * pairs * halves);
+      EXPECT_GT(padding, (2 * pairs * 32 - n * pairs) * group);
+    }
+    EXPECT_GT(free, n * k / 4);
+  }
 }
 
 }  // namespace

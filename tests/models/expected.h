@@ -24,7 +24,7 @@ inline std::filesystem::path fixtures() {
 struct Expected {
   std::vector<std::string> texts;
   std::vector<uint32_t> ids, starts;
-  std::vector<float> logits;               // [texts, classes]
+  std::vector<float> logits;               // [texts, classes], of heads of tokens [tokens, classes]
   std::vector<std::vector<float>> hidden;  // after the embeddings and after every layer: [tokens, width]
 
   size_t classes() const { return logits.size() / texts.size(); }

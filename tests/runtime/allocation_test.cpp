@@ -279,5 +279,52 @@ TEST(Allocation, NoneAfterWarmUp) {
   }
 }
 
+// The same of a model that labels tokens.
+TEST(Allocation, OfTokenLabels) {
+  const AlignedCopy bytes(fixture_model("bert/tokens", "int8"));
+  onepass_model* model = nullptr;
+  ASSERT_EQ(onepass_model_open_memory(bytes.data(), bytes.size(), nullptr, &model, nullptr), ONEPASS_OK);
+  std::vector<std::string> all = sample_texts();
+  std::vector<onepass_string> texts;
+  for (const std::string& text : all) texts.push_back({text.data(), text.size()});
+  std::vector<onepass_entity> entities(4096);
+  std::vector<size_t> starts(texts.size() + 1);
+  std::vector<onepass_token> tokens(64);
+  std::vector<float> scores(64 * 4);
+  const auto everything = [&](onepass_session* session) {
+    onepass_status status = ONEPASS_OK;
+    for (uint32_t aggregation = 0; aggregation < 5 && status == ONEPASS_OK; ++aggregation) {
+      onepass_entity_options options = ONEPASS_INIT(onepass_entity_options);
+      std::memcpy(&options.aggregation, &aggregation, sizeof(aggregation));
+      status = onepass_find_entities(session, texts.data(), texts.size(), &options, nullptr, entities.data(),
+                                     entities.size(), starts.data(), nullptr);
+    }
+    size_t count = 0;
+    for (size_t b = 0; b < texts.size() && status == ONEPASS_OK; ++b) {
+      status = onepass_label_tokens(session, texts[b], nullptr, nullptr, tokens.data(), scores.data(), nullptr, 64,
+                                    &count, nullptr);
+    }
+    return status;
+  };
+  const size_t calls = fail_each([&] {
+    onepass_session* session = nullptr;
+    onepass_status status = onepass_session_open(model, nullptr, &session, nullptr);
+    if (status == ONEPASS_OK) status = everything(session);
+    onepass_session_close(session);
+    return static_cast<Code>(status);
+  });
+  EXPECT_GE(calls, 8u);
+  onepass_session* session = nullptr;
+  ASSERT_EQ(onepass_session_open(model, nullptr, &session, nullptr), ONEPASS_OK);
+  onepass_status failed = everything(session);
+  watch.arm(0);
+  for (int round = 0; round < 3; ++round) failed |= everything(session);
+  watch.disarm();
+  EXPECT_EQ(watch.calls, 0u);
+  EXPECT_EQ(failed, ONEPASS_OK);
+  onepass_session_close(session);
+  onepass_model_close(model);
+}
+
 }  // namespace
 }  // namespace onepass::test

@@ -38,15 +38,19 @@ struct ClassifyOptions {
   bool logits = false;
   bool ids = false;
   uint32_t batch = 64;
+  uint32_t workers = 1;
   uint32_t max_tokens = 0;
   std::string on_long = "truncate";
+  std::string aggregation = "simple";  // of models that label tokens
   std::optional<uint32_t> overlap;
-  std::string aggregate = "mean";
+  std::string chunk_aggregate = "mean";
   bool chunk_scores = false;
   std::string policy;
   SessionFlags session;
 };
 void run_classify(const ClassifyOptions& options);
+// The part of run_classify for models that label tokens.
+void run_entities(const ClassifyOptions& options, const Model& model, Session& session);
 
 struct TokenizeOptions {
   std::string model;
@@ -63,6 +67,7 @@ struct EvalOptions {
   std::string format;
   std::string split = "test";
   std::string head;
+  std::string policy, plot, reliability;
   bool json = false;
   SessionFlags session;
 };

@@ -37,6 +37,8 @@ const char* kind_name(HeadKind kind) {
       return "multi_label";
     case HeadKind::regression:
       return "regression";
+    case HeadKind::token_label:
+      return "token_label";
   }
   return "unknown";
 }

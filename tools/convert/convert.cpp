@@ -199,7 +199,11 @@ Result<Source> read_source(const HuggingFaceFolder& folder, const Options& optio
                   : "%s has a head of its own: remove onepass.json, or convert the encoder's class",
         found.source->name);
   }
-  ONEPASS_TRY_ASSIGN(heads, folder.heads({options.kinds.begin(), options.kinds.end()}));
+  auto kinds = options.kinds;
+  if (!source.own && found.source->pool == Pool::every_token) {
+    kinds.try_emplace(std::string(kClassifierHead), HeadKind::token_label);
+  }
+  ONEPASS_TRY_ASSIGN(heads, folder.heads({kinds.begin(), kinds.end()}));
   source.heads = heads;
   source.model.config.arch.pool = found.source->pool;
   source.model.config.arch.pooler = found.source->pooler;
@@ -212,6 +216,13 @@ Result<Source> read_source(const HuggingFaceFolder& folder, const Options& optio
     source.model.config.arch.pooler = source.own->pooler_activation.has_value();
     source.model.config.arch.pooler_act = source.own->pooler_activation.value_or(Act::none);
     source.model.config.max_tokens = std::min(source.model.config.max_tokens, source.own->max_tokens);
+  }
+  const bool every_token = source.model.config.arch.pool == Pool::every_token;
+  for (const HeadSpec& head : source.heads) {
+    if ((head.kind == HeadKind::token_label) == every_token) continue;
+    return fail(Code::unsupported, head.name,
+                every_token ? "the checkpoint labels tokens, so the head's kind can only be token_label"
+                            : "the checkpoint pools its tokens, so the head cannot label them");
   }
   return source;
 }
@@ -569,7 +580,7 @@ Status add_self_tests(ModelContent& content) noexcept try {
   }
   lines.push_back(std::move(spread));
   for (const auto& ids : lines) {
-    SelfTestContent test{ids, std::vector<float>(model.total_classes())};
+    SelfTestContent test{ids, std::vector<float>(model.config().logit_rows(ids.size(), 1) * model.total_classes())};
     const uint32_t starts[] = {0, static_cast<uint32_t>(ids.size())};
     ONEPASS_TRY(session.run_ids(ids, starts, test.logits));
     content.self_tests.push_back(std::move(test));

@@ -16,6 +16,24 @@ Result<Model> build(const ModelContent& content) {
   return Model::from_memory(bytes, {.mode = LoadMode::copy, .verify = false});
 }
 
+// Counts the labels of a text, or of a token, that two versions agree on.
+void add_row(std::span<const HeadView> heads, const std::vector<float>& scores_a, const std::vector<float>& scores_b,
+             std::vector<HeadReport>& reports) {
+  size_t first = 0;
+  for (size_t h = 0; h < heads.size(); ++h) {
+    const size_t n = heads[h].labels.size();
+    const std::span<const float> a(scores_a.data() + first, n), b(scores_b.data() + first, n);
+    bool same = true;
+    for (size_t c = 0; c < n; ++c) {
+      same = same && label_applies(heads[h], a, c) == label_applies(heads[h], b, c);
+      const double difference = std::fabs(static_cast<double>(a[c]) - static_cast<double>(b[c]));
+      reports[h].max_value_difference = std::max(reports[h].max_value_difference, difference);
+    }
+    reports[h].agreement += same ? 1 : 0;
+    first += n;
+  }
+}
+
 }  // namespace
 
 Result<Report> compare(const ModelContent& reference, const ModelContent& candidate,
@@ -26,40 +44,39 @@ Result<Report> compare(const ModelContent& reference, const ModelContent& candid
   ONEPASS_TRY_ASSIGN(session_a, Session::create(model_a, {}));
   ONEPASS_TRY_ASSIGN(session_b, Session::create(model_b, {}));
   const size_t classes = model_a.total_classes();
-  std::vector<float> logits_a(classes), logits_b(classes), scores_a(classes), scores_b(classes);
   Report report;
   for (const HeadView& head : model_a.heads()) {
     report.heads.push_back({std::string(head.name), head.kind != HeadKind::regression, 0, 0});
   }
+  double rows_seen = 0;
+  std::vector<float> scores_a(classes), scores_b(classes);
   for (size_t i = 0; i < texts.size(); ++i) {
-    const std::string_view text = texts[i];
-    TextResult result;
-    ONEPASS_TRY(session_a.classify({&text, 1}, {}, {&result, 1}, logits_a, scores_a));
-    ONEPASS_TRY(session_b.classify({&text, 1}, {}, {&result, 1}, logits_b, scores_b));
-    for (size_t c = 0; c < classes; ++c) {
-      const double difference = std::fabs(static_cast<double>(logits_a[c]) - static_cast<double>(logits_b[c]));
-      report.mean_difference += difference / static_cast<double>(classes * texts.size());
-      if (difference > report.max_difference) {
-        report.max_difference = difference;
-        report.worst_text = i;
+    ONEPASS_TRY_ASSIGN(tokens, session_a.tokenize(texts[i], {}));
+    const std::vector<uint32_t> ids(tokens.ids.begin(), tokens.ids.end());
+    const uint32_t starts[] = {0, static_cast<uint32_t>(ids.size())};
+    const size_t rows = model_a.config().logit_rows(ids.size(), 1);
+    std::vector<float> logits_a(rows * classes), logits_b(rows * classes);
+    ONEPASS_TRY(session_a.run_ids(ids, starts, logits_a));
+    ONEPASS_TRY(session_b.run_ids(ids, starts, logits_b));
+    for (size_t row = 0; row < rows; ++row) {
+      const float *a = logits_a.data() + row * classes, *b = logits_b.data() + row * classes;
+      for (size_t c = 0; c < classes; ++c) {
+        const double difference = std::fabs(static_cast<double>(a[c]) - static_cast<double>(b[c]));
+        report.mean_difference += difference;
+        if (difference > report.max_difference) {
+          report.max_difference = difference;
+          report.worst_text = i;
+        }
       }
+      all_scores(model_a.heads(), a, scores_a.data());
+      all_scores(model_b.heads(), b, scores_b.data());
+      add_row(model_a.heads(), scores_a, scores_b, report.heads);
     }
-    size_t first = 0;
-    for (size_t h = 0; h < report.heads.size(); ++h) {
-      const HeadView& head = model_a.heads()[h];
-      const size_t n = head.labels.size();
-      const std::span<const float> a(scores_a.data() + first, n), b(scores_b.data() + first, n);
-      bool same = true;
-      for (size_t c = 0; c < n; ++c) {
-        same = same && label_applies(head, a, c) == label_applies(head, b, c);
-        report.heads[h].max_value_difference = std::max(
-            report.heads[h].max_value_difference, std::fabs(static_cast<double>(a[c]) - static_cast<double>(b[c])));
-      }
-      report.heads[h].agreement += (same ? 1.0 : 0.0) / static_cast<double>(texts.size());
-      first += n;
-    }
+    rows_seen += static_cast<double>(rows);
     progress(i + 1);
   }
+  if (rows_seen > 0) report.mean_difference /= rows_seen * static_cast<double>(classes);
+  for (HeadReport& head : report.heads) head.agreement /= std::max(rows_seen, 1.0);
   return report;
 } catch (const std::exception& error) {
   return make_error(Code::out_of_memory, Error::no_offset, "verify", "%s", error.what());

@@ -12,8 +12,8 @@ namespace onepass::convert {
 
 struct HeadReport {
   std::string name;
-  bool has_labels = false;          // single_label, multi_label
-  double agreement = 0;             // share of texts with the same label, or the same set of labels
+  bool has_labels = false;  // single_label, multi_label
+  double agreement = 0;     // share of texts with the same label, or the same set of labels; token_label: of tokens
   double max_value_difference = 0;  // regression
 };
 

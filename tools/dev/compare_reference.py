@@ -4,8 +4,9 @@
     python tools/dev/compare_reference.py --onepass build/release/tools/onepass --folder models/emotion \
         --f32 emotion-f32.onepass --int8 emotion-int8.onepass LINES...
 
-LINES are files of one text a line (of a TSV the first column, of a CSV with a header the column `text`). Exit status 1 where an
-id differs or an f32 logit is off by more than 1e-3.
+--folder is what was converted: a BertModel with onepass.json, or a ...ForSequenceClassification of any family, loaded by
+transformers; its tokenizer.json is run by the tokenizers library. LINES are files of one text a line (of a TSV the first
+column, of a CSV with a header the column `text`). Exit status 1 where an id differs or an f32 logit is off by more than 1e-3.
 """
 
 import argparse
@@ -67,19 +68,40 @@ class Reference:
         return torch.cat([w @ pooled + b for w, b in self.heads]).double().numpy()
 
 
+class Classifier:
+    """A ...ForSequenceClassification as transformers loads it."""
+
+    def __init__(self, folder: Path):
+        name = json.loads((folder / "config.json").read_text())["architectures"][0]
+        self.model = getattr(transformers, name).from_pretrained(folder, attn_implementation="eager").float().eval()
+        config = self.model.config
+        labels = [config.id2label[i] for i in range(config.num_labels)]
+        self.spec = {"heads": [{"name": "classifier", "kind": config.problem_type.removesuffix("_classification"),
+                                "labels": labels}]}
+        after_pad = name.startswith(("Roberta", "XLMRoberta", "Camembert", "MPNet"))
+        self.limit = config.max_position_embeddings - (config.pad_token_id + 1 if after_pad else 0)
+
+    @torch.no_grad()
+    def logits(self, ids: list[int]) -> np.ndarray:
+        ids = torch.tensor([ids])
+        return self.model(input_ids=ids, attention_mask=torch.ones_like(ids)).logits[0].double().numpy()
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--onepass", required=True)
     parser.add_argument("--folder", type=Path, required=True)
     parser.add_argument("--f32", required=True)
     parser.add_argument("--int8")
+    parser.add_argument("--int4")
     parser.add_argument("--limit", type=int, default=0, help="lines of each file at most")
     parser.add_argument("lines", type=Path, nargs="+")
     arguments = parser.parse_args()
     torch.set_num_threads(1)
 
     texts = [t for path in arguments.lines for t in (read_lines(path)[: arguments.limit or None])]
-    reference = Reference(arguments.folder)
+    own = (arguments.folder / "onepass.json").exists()
+    reference = Reference(arguments.folder) if own else Classifier(arguments.folder)
     tokenizer = Tokenizer.from_file(str(arguments.folder / "tokenizer.json"))
     tokenizer.enable_truncation(reference.limit)
 
@@ -91,26 +113,30 @@ def main() -> None:
     difference = np.abs(logits_of(f32) - expected)
     report = {
         "transformers": transformers.__version__, "texts": len(texts), "texts_with_wrong_ids": len(wrong_ids),
+        "logit_spread": float(expected.std(0).mean()),
         "f32_max_logit_difference": float(difference.max()), "f32_mean_logit_difference": float(difference.mean()),
     }
-    if arguments.int8:
-        int8 = ask([arguments.onepass, "classify", "-m", arguments.int8, "--logits"], texts, "--json")
-        gap = np.abs(logits_of(int8) - expected)
-        report |= {"int8_max_logit_difference": float(gap.max()), "int8_mean_logit_difference": float(gap.mean())}
+    for weights in ("int8", "int4"):
+        file = getattr(arguments, weights)
+        if not file:
+            continue
+        other = ask([arguments.onepass, "classify", "-m", file, "--logits"], texts, "--json")
+        gap = np.abs(logits_of(other) - expected)
+        report |= {f"{weights}_max_logit_difference": float(gap.max()), f"{weights}_mean_logit_difference": float(gap.mean())}
         for head in reference.spec["heads"]:
-            a, b = [r["heads"][head["name"]] for r in f32], [r["heads"][head["name"]] for r in int8]
+            a, b = [r["heads"][head["name"]] for r in f32], [r["heads"][head["name"]] for r in other]
             if head["kind"] == "regression":
                 gaps = [abs(x["values"][k] - y["values"][k]) for x, y in zip(a, b) for k in x["values"]]
-                report[f"int8_{head['name']}_max_value_difference"] = max(gaps)
+                report[f"{weights}_{head['name']}_max_value_difference"] = max(gaps)
             elif head["kind"] == "multi_label":
                 pairs = [(set(x["labels"]), set(y["labels"])) for x, y in zip(a, b)]
-                report[f"int8_{head['name']}_same_label_sets"] = float(np.mean([x == y for x, y in pairs]))
+                report[f"{weights}_{head['name']}_same_label_sets"] = float(np.mean([x == y for x, y in pairs]))
                 decisions = len(head["labels"]) * len(pairs)
-                report[f"int8_{head['name']}_same_decisions"] = 1 - sum(len(x ^ y) for x, y in pairs) / decisions
+                report[f"{weights}_{head['name']}_same_decisions"] = 1 - sum(len(x ^ y) for x, y in pairs) / decisions
                 tops = [(max(x["scores"], key=x["scores"].get), max(y["scores"], key=y["scores"].get)) for x, y in zip(a, b)]
-                report[f"int8_{head['name']}_same_top_label"] = float(np.mean([x == y for x, y in tops]))
+                report[f"{weights}_{head['name']}_same_top_label"] = float(np.mean([x == y for x, y in tops]))
             else:
-                report[f"int8_{head['name']}_same_label"] = float(np.mean([x["label"] == y["label"] for x, y in zip(a, b)]))
+                report[f"{weights}_{head['name']}_same_label"] = float(np.mean([x["label"] == y["label"] for x, y in zip(a, b)]))
     print(json.dumps(report, indent=1))
     sys.exit(1 if wrong_ids or not difference.max() <= 1e-3 else 0)
 

@@ -5,9 +5,13 @@
 
 As bert_fixtures.py; the families are rows of FAMILIES. hidden.0 is what the first layer reads, hidden.1 ... what each
 layer leaves, and the last one the final norm's where the architecture has one. Seeds are fixed.
+
+A case named "tokens" is a ...ForTokenClassification: its logits are a row a token, and entities.json holds what
+TokenClassificationPipeline makes of each text, for every aggregation: lists of [label, score, begin, end], in bytes.
 """
 
 import argparse
+import json
 import shutil
 import zlib
 from dataclasses import dataclass, field
@@ -17,7 +21,8 @@ import numpy as np
 import torch
 import transformers
 from fixture_parts import TEXTS, VOCAB, randomize, save_config, save_expected, save_weights
-from transformers import BertTokenizerFast
+from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
+from transformers import BertTokenizerFast, PreTrainedTokenizerFast, TokenClassificationPipeline
 
 SINGLE, MULTI, REGRESSION = "single_label_classification", "multi_label_classification", "regression"
 
@@ -44,6 +49,11 @@ class Case:
     problem: str = SINGLE
     half: bool = False
     texts: list = field(default_factory=lambda: TEXTS)
+    tokenizer: str = "wordpiece"
+
+    @property
+    def labels_tokens(self) -> bool:
+        return self.name == "tokens"
 
 
 def sizes(layers: int, width: int, heads: int, ffn: int, **more) -> dict:
@@ -56,6 +66,7 @@ def distil_sizes(layers: int, width: int, heads: int, ffn: int, **more) -> dict:
 
 
 FAMILIES = {f.name: f for f in [
+    Family("bert", "Bert", "encoder.layer", "bert"),
     Family("distilbert", "DistilBert", "transformer.layer", "distilbert"),
     Family("roberta", "Roberta", "encoder.layer", "roberta", after_pad=True, shared={"type_vocab_size": 1, "pad_token_id": 0}),
     Family("xlm_roberta", "XLMRoberta", "encoder.layer", "roberta", after_pad=True, shared={"type_vocab_size": 1, "pad_token_id": 0}),
@@ -73,6 +84,8 @@ FAMILIES = {f.name: f for f in [
 ]}
 
 LONG = ["good bad " * 75, "the cat is not " * 9, "a", "hating loved sadly " * 3 + "x"]
+MARKED = TEXTS + ["Anna-Maria Ögren met Dr. 王 in  Köln\u00a0on 3.1., he said: \U0001f600\U0001f3fd happy cat",
+                  "the cat dog cat   the dog is not good", "unhappily sadly lovely"]
 PADDED = TEXTS[:4] + ["good [PAD] cat [PAD][PAD] dog"] + TEXTS[5:]
 
 CASES = [
@@ -126,8 +139,77 @@ CASES = [
         position_buckets=5, pooler_hidden_act="tanh"), 5, MULTI),
     Case("deberta_v2", "long_texts", sizes(2, 16, 2, 20, max_position_embeddings=150), 2, texts=LONG),
     Case("deberta_v2", "f16_wide_head", sizes(2, 28, 1, 45), 4, half=True),
+    Case("bert", "tokens", sizes(2, 24, 3, 40), 4, texts=MARKED),
+    Case("distilbert", "tokens", distil_sizes(1, 20, 2, 33), 5, texts=MARKED),
+    Case("roberta", "tokens", sizes(2, 20, 2, 33), 4, texts=MARKED, tokenizer="bytes"),
+    Case("xlm_roberta", "tokens", sizes(1, 18, 3, 25), 4, texts=MARKED, tokenizer="pieces"),
+    Case("camembert", "tokens", sizes(1, 16, 2, 21), 3, texts=MARKED, tokenizer="pieces"),
+    Case("electra", "tokens", sizes(1, 20, 4, 30, embedding_size=13), 5, texts=MARKED),
+    Case("albert", "tokens", sizes(2, 20, 5, 33, embedding_size=9), 4, texts=MARKED, tokenizer="pieces"),
+    Case("mpnet", "tokens", sizes(1, 24, 3, 40), 4, texts=MARKED),
+    Case("deberta_v2", "tokens", sizes(2, 20, 2, 33), 5, texts=MARKED, tokenizer="pieces"),
+    Case("modernbert", "tokens", sizes(3, 16, 2, 21, local_attention=6), 4, texts=MARKED, tokenizer="bytes"),
+    Case("nomic_bert", "tokens", sizes(2, 20, 2, 24), 4, texts=MARKED),
     Case("albert", "f16_wide_embeddings", sizes(3, 15, 3, 50, embedding_size=26), 2, half=True),
 ]
+
+
+LABELS = ["O", "B-PER", "I-PER", "LOC", "date-time"]
+
+
+def make_tokenizer(kind: str, path: Path) -> PreTrainedTokenizerFast:
+    """Writes tokenizer.json: WordPiece, BPE of bytes, or Unigram with the words' beginnings marked."""
+    specials = {"cls_token": "[CLS]", "sep_token": "[SEP]", "pad_token": "[PAD]", "unk_token": "[UNK]",
+                "mask_token": "[MASK]"}
+    inputs = {"model_input_names": ["input_ids", "attention_mask"]}
+    if kind == "wordpiece":
+        (path / "vocab.txt").write_text("\n".join(VOCAB) + "\n", encoding="utf-8")
+        BertTokenizerFast(vocab=str(path / "vocab.txt")).backend_tokenizer.save(str(path / "tokenizer.json"))
+        (path / "vocab.txt").unlink()
+    else:
+        special = [f"[{n}]" for n in ("PAD", "UNK", "CLS", "SEP", "MASK")]
+        if kind == "bytes":
+            tokenizer = Tokenizer(models.BPE())
+            tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+            trainer = trainers.BpeTrainer(vocab_size=300, special_tokens=special, show_progress=False,
+                                          initial_alphabet=pre_tokenizers.ByteLevel.alphabet())
+            tokenizer.train_from_iterator(MARKED, trainer)
+            tokenizer.decoder = decoders.ByteLevel()
+        else:
+            words = ["\u2581" + w for w in ["the", "cat", "dog", "is", "not", "good", "happy", "An", "D", "he", "un", ""]]
+            pieces = words + ["na", "ly", "sad", "love", "happi", "ing", "-", ".", ",", "!"] + list(
+                "abcdefghijklmnopqrstuvwxyzKM13")
+            vocab = [(t, 0.0) for t in special] + [(p, -1.0 - 0.13 * i) for i, p in enumerate(pieces)]
+            tokenizer = Tokenizer(models.Unigram(vocab, unk_id=1))
+            tokenizer.normalizer = normalizers.Sequence([normalizers.NFKC(), normalizers.Replace(Regex(" {2,}"), " ")])
+            tokenizer.pre_tokenizer = pre_tokenizers.Metaspace(prepend_scheme="always")
+            tokenizer.decoder = decoders.Metaspace(prepend_scheme="always")
+            tokenizer.add_special_tokens(special)
+        tokenizer.post_processor = processors.TemplateProcessing(
+            single="[CLS] $A [SEP]", pair="[CLS] $A [SEP] $B:1 [SEP]:1",
+            special_tokens=[("[CLS]", special.index("[CLS]")), ("[SEP]", special.index("[SEP]"))])
+        tokenizer.save(str(path / "tokenizer.json"))
+    return PreTrainedTokenizerFast(tokenizer_file=str(path / "tokenizer.json"), **specials, **inputs)
+
+
+@torch.no_grad()
+def spread_labels(model: torch.nn.Module, tokenizer: PreTrainedTokenizerFast, texts: list) -> None:
+    """Centres the classifier, so that every label is some token's. Rounded: the same weights on any machine."""
+    model.eval()
+    logits = torch.cat([model(**tokenizer(t, truncation=True, max_length=32, return_tensors="pt")).logits[0] for t in texts])
+    model.classifier.weight.mul_(torch.round(2 / logits.std(0).mean(), decimals=1))
+    logits = torch.cat([model(**tokenizer(t, truncation=True, max_length=32, return_tensors="pt")).logits[0] for t in texts])
+    model.classifier.bias.sub_(torch.round(logits.mean(0), decimals=1))
+
+
+def save_entities(model: torch.nn.Module, tokenizer: PreTrainedTokenizerFast, texts: list, folder: Path) -> None:
+    pipeline = TokenClassificationPipeline(model=model, tokenizer=tokenizer, task="token-classification")
+    found = {}
+    for strategy in ("none", "simple", "first", "average", "max"):
+        found[strategy] = [[[e.get("entity", e.get("entity_group")), float(e["score"]),
+                             *(len(text[: e[end]].encode()) for end in ("start", "end"))]
+                            for e in pipeline(text, aggregation_strategy=strategy)] if text else [] for text in texts]
+    (folder / "entities.json").write_text(json.dumps(found, indent=None, separators=(",", ":")))
 
 
 def module_at(model: torch.nn.Module, path: str) -> torch.nn.Module:
@@ -161,26 +243,27 @@ def make(case: Case, root: Path) -> None:
     folder = root / case.family / case.name
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
+    tokenizer = make_tokenizer(case.tokenizer, folder)
     config = getattr(transformers, family.classes + "Config")(
-        **({"vocab_size": len(VOCAB), "num_labels": case.classes, "problem_type": case.problem} | family.shared |
+        **({"vocab_size": len(tokenizer), "num_labels": case.classes, "problem_type": case.problem} | family.shared |
            case.config))
-    name = family.classes + "ForSequenceClassification"
+    name = family.classes + ("ForTokenClassification" if case.labels_tokens else "ForSequenceClassification")
     config.architectures = [name]
     config._attn_implementation = "eager"
     model = getattr(transformers, name)(config)
-    randomize(model, zlib.crc32(folder.name.encode()))
+    randomize(model, zlib.crc32((case.family if case.labels_tokens else folder.name).encode()))
+    if case.labels_tokens:
+        spread_labels(model, tokenizer, case.texts)
     tensors = {n: p.detach().numpy() for n, p in model.state_dict().items() if "position_ids" not in n}
     if case.half:
         tensors = {n: t.astype(np.float16) for n, t in tensors.items()}
     model.load_state_dict({n: torch.from_numpy(t.astype(np.float32)) for n, t in tensors.items()}, strict=False)
     model.eval()
-    save_config(config, case.classes, folder)
+    if case.labels_tokens:
+        config.problem_type = None
+        config.id2label = dict(enumerate(LABELS[: case.classes]))
+    save_config(config, case.classes, folder, LABELS if case.labels_tokens else None)
     save_weights(tensors, folder)
-
-    (folder / "vocab.txt").write_text("\n".join(VOCAB) + "\n", encoding="utf-8")
-    tokenizer = BertTokenizerFast(vocab=str(folder / "vocab.txt"))
-    tokenizer.backend_tokenizer.save(str(folder / "tokenizer.json"))
-    (folder / "vocab.txt").unlink()
 
     limit = config.max_position_embeddings - (config.pad_token_id + 1 if family.after_pad else 0)
     stages = Stages(model, family)
@@ -194,6 +277,9 @@ def make(case: Case, root: Path) -> None:
         starts.append(len(ids))
         hidden.append(stages.rows)
         logits.append(out.logits[0].numpy())
+    if case.labels_tokens:
+        tokenizer.model_max_length = limit
+        save_entities(model, tokenizer, case.texts, folder)
     save_expected(folder, case.texts, ids, starts, logits, list(zip(*hidden)))
 
 

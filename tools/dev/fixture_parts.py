@@ -58,10 +58,10 @@ def save_weights(tensors: dict, folder: Path, shards: bool = False) -> None:
         json.dumps({"metadata": {"total_size": total}, "weight_map": weight_map}, indent=1, sort_keys=True))
 
 
-def save_config(config, classes: int, folder: Path) -> None:
+def save_config(config, classes: int, folder: Path, labels: list | None = None) -> None:
     """Labels in an order that sorting by string would break: id2label has keys "0", "1", "10", "11", "2", ..."""
     written = config.to_dict()
-    written["id2label"] = {str(i): f"label {i}" for i in sorted(range(classes), key=str)}
+    written["id2label"] = {str(i): labels[i] if labels else f"label {i}" for i in sorted(range(classes), key=str)}
     written["label2id"] = {v: int(k) for k, v in written["id2label"].items()}
     (folder / "config.json").write_text(json.dumps(written, indent=1))
 
@@ -74,6 +74,6 @@ def save_expected(folder: Path, texts: list, ids: list, starts: list, logits: li
         "text_starts": np.cumsum([0] + [len(t) for t in raw]).astype(np.int32),
         "ids": np.array(ids, dtype=np.int32),
         "starts": np.array(starts, dtype=np.int32),
-        "logits": np.stack(logits).astype(np.float32),
+        "logits": np.concatenate([row.reshape(-1, row.shape[-1]) for row in logits]).astype(np.float32),
     } | {f"hidden.{i}": np.concatenate(rows).astype(np.float32) for i, rows in enumerate(hidden)}
     save_file(expected, folder / "expected.safetensors")

@@ -101,7 +101,8 @@ onepass_status onepass_model_get_info(const onepass_model* model, onepass_model_
 typedef enum onepass_head_kind {
   ONEPASS_SINGLE_LABEL = 1,
   ONEPASS_MULTI_LABEL = 2,
-  ONEPASS_REGRESSION = 3
+  ONEPASS_REGRESSION = 3,
+  ONEPASS_TOKEN_LABEL = 4 /* single_label for every token; every head of a model is of this kind, or none */
 } onepass_head_kind;
 
 typedef struct onepass_head_info {
@@ -149,7 +150,7 @@ typedef struct onepass_policy {
   float abstain_below;               /* a confidence below it is no answer: verdict.abstained */
   uint32_t max_tokens;               /* too_long above it; 0: any length */
   int negation_and_sarcasm;          /* 1: a negation and a marker of sarcasm in one text are reasons */
-  int offline;                       /* 1: the cloud cannot be asked now, and local becomes local_uncertain */
+  int offline;                       /* 1: the cloud cannot be asked now: local_uncertain in its place */
   int high_stakes;                   /* 1: every text goes to the cloud, offline or not */
   onepass_string high_stakes_labels; /* texts to which one of these labels applies go there, too */
   onepass_string negations;          /* data NULL: English ones */
@@ -289,7 +290,7 @@ onepass_status onepass_classify_chunks(onepass_session* session, onepass_string 
 int onepass_label_applies(const onepass_model* model, uint32_t head, uint32_t c, const float* scores);
 
 /* Logits of texts given as token ids: text b is ids[starts[b] .. starts[b+1]). starts [count + 1]; logits
- * [count * class_count]. */
+ * [count * class_count]. Not for models that label tokens. */
 onepass_status onepass_run_ids(onepass_session* session, const uint32_t* ids, const uint32_t* starts, size_t count,
                                float* logits, onepass_error* error);
 
@@ -308,6 +309,51 @@ onepass_status onepass_tokenize(onepass_session* session, onepass_string text, c
                                 onepass_token* tokens, size_t capacity, size_t* count, onepass_error* error);
 /* The piece of an id; empty when out of range. */
 onepass_string onepass_piece(const onepass_model* model, uint32_t id);
+
+/* ---- Labels of tokens: models whose heads are ONEPASS_TOKEN_LABEL. onepass_classify refuses them, and these functions
+   all others. ---- */
+
+/* The tokens of one text, as onepass_tokenize, with the scores of each: tokens [capacity]; scores and logits
+ * [capacity * class_count], where label c of a head applies to token t by onepass_label_applies on scores +
+ * t * class_count. Each of the three may be NULL. *count is how many tokens there are: buffer_too_small when more than
+ * `capacity`, and then nothing is written; a model's max_tokens is always enough. result may be NULL; its confidence is
+ * that of the token of the text that is least sure. */
+onepass_status onepass_label_tokens(onepass_session* session, onepass_string text,
+                                    const onepass_classify_options* options, onepass_result* result,
+                                    onepass_token* tokens, float* scores, float* logits, size_t capacity, size_t* count,
+                                    onepass_error* error);
+
+/* What becomes one entity. Neighbours whose labels are the same but for "B-" and "I-" are one, unless the later has
+ * "B-"; "O" is none. As transformers' TokenClassificationPipeline. */
+typedef enum onepass_aggregation {
+  ONEPASS_AGGREGATE_SIMPLE = 0,  /* of tokens */
+  ONEPASS_AGGREGATE_FIRST = 1,   /* of words, each labelled by its first token */
+  ONEPASS_AGGREGATE_AVERAGE = 2, /* of words, by the mean of its tokens' scores */
+  ONEPASS_AGGREGATE_MAX = 3,     /* of words, by the token with the greatest score */
+  ONEPASS_AGGREGATE_NONE = 4     /* nothing is put together: every token that is not "O" */
+} onepass_aggregation;
+
+typedef struct onepass_entity_options {
+  size_t struct_size;
+  onepass_on_long on_long; /* as onepass_classify_options */
+  uint32_t max_tokens;
+  onepass_aggregation aggregation;
+  uint32_t head;
+} onepass_entity_options;
+
+typedef struct onepass_entity {
+  onepass_string group; /* the label, without "B-" or "I-" unless nothing is put together; the model's memory */
+  uint32_t label;       /* number of the label of the first part */
+  float score;          /* mean over the parts */
+  uint32_t begin, end;  /* bytes of the text */
+} onepass_entity;
+
+/* The entities of `count` texts: those of text b are entities[starts[b] .. starts[b+1]). starts [count + 1]; entities
+ * [capacity]; results [count] or NULL. buffer_too_small when there are more, starts[count] of them; the first
+ * `capacity` are then written. A text has at most as many entities as tokens. */
+onepass_status onepass_find_entities(onepass_session* session, const onepass_string* texts, size_t count,
+                                     const onepass_entity_options* options, onepass_result* results,
+                                     onepass_entity* entities, size_t capacity, size_t* starts, onepass_error* error);
 
 /* ---- Decisions on what was classified before ---- */
 

@@ -247,6 +247,39 @@ struct ChunkedClassification {
   std::vector<Chunk> chunks;
 };
 
+// A part of a text that is labelled: the group is the model's label, unless Aggregation none without "B-" or "I-".
+struct Entity {
+  std::string_view group;
+  float score;
+  uint32_t begin, end;  // bytes of the text
+};
+
+// The entities of one text. Shares the model, so their groups stay valid.
+class Entities {
+ public:
+  Entities(Model model, onepass_result result, std::vector<Entity> all)
+      : model_(std::move(model)), result_(result), all_(std::move(all)) {}
+
+  uint32_t tokens() const noexcept { return result_.tokens; }
+  bool truncated() const noexcept { return result_.truncated != 0; }
+  float confidence() const noexcept { return result_.confidence; }
+  std::span<const Entity> all() const noexcept { return all_; }
+  auto begin() const noexcept { return all_.begin(); }
+  auto end() const noexcept { return all_.end(); }
+
+ private:
+  Model model_;
+  onepass_result result_;
+  std::vector<Entity> all_;
+};
+
+// The tokens of one text, the template's included, with the numbers of each: [tokens, class_count].
+struct TokenLabels {
+  onepass_result result{};
+  std::vector<onepass_token> tokens;
+  std::vector<float> scores, logits;
+};
+
 // One thread's way through a model.
 class Session {
  public:
@@ -345,6 +378,59 @@ class Session {
     onepass_error error = ONEPASS_INIT(onepass_error);
     if (onepass_session_control(raw_.get(), &control, &error) != ONEPASS_OK) return detail::failure(error);
     return std::nullopt;
+  }
+  // Of models whose heads are of the kind ONEPASS_TOKEN_LABEL.
+  Expected<TokenLabels> label_tokens(std::string_view text,
+                                     onepass_classify_options options = ONEPASS_INIT(onepass_classify_options)) {
+    const size_t classes = model_.info().class_count, capacity = model_.info().max_tokens;
+    TokenLabels out;
+    out.tokens.resize(capacity);
+    out.scores.resize(capacity * classes);
+    out.logits.resize(capacity * classes);
+    size_t count = 0;
+    onepass_error error = ONEPASS_INIT(onepass_error);
+    if (onepass_label_tokens(raw_.get(), {text.data(), text.size()}, &options, &out.result, out.tokens.data(),
+                             out.scores.data(), out.logits.data(), capacity, &count, &error) != ONEPASS_OK) {
+      return detail::failure(error);
+    }
+    out.tokens.resize(count);
+    out.scores.resize(count * classes);
+    out.logits.resize(count * classes);
+    return out;
+  }
+  Expected<Entities> find_entities(std::string_view text,
+                                   onepass_entity_options options = ONEPASS_INIT(onepass_entity_options)) {
+    auto all = find_entities(std::span(&text, 1), options);
+    if (!all) return all.error();
+    return std::move(all->front());
+  }
+  Expected<std::vector<Entities>> find_entities(std::span<const std::string_view> texts,
+                                                onepass_entity_options options = ONEPASS_INIT(onepass_entity_options)) {
+    std::vector<onepass_string> in;
+    for (const std::string_view t : texts) in.push_back({t.data(), t.size()});
+    std::vector<onepass_result> results(texts.size());
+    std::vector<size_t> starts(texts.size() + 1);
+    std::vector<onepass_entity> found(16 * texts.size());
+    onepass_error error = ONEPASS_INIT(onepass_error);
+    const auto run = [&] {
+      return onepass_find_entities(raw_.get(), in.data(), in.size(), &options, results.data(), found.data(),
+                                   found.size(), starts.data(), &error);
+    };
+    onepass_status status = run();
+    if (status != ONEPASS_OK && starts.back() > found.size()) {
+      found.resize(starts.back());
+      status = run();
+    }
+    if (status != ONEPASS_OK) return detail::failure(error);
+    std::vector<Entities> out;
+    for (size_t b = 0; b < texts.size(); ++b) {
+      std::vector<Entity> all;
+      for (size_t i = starts[b]; i < starts[b + 1]; ++i) {
+        all.push_back({detail::view(found[i].group), found[i].score, found[i].begin, found[i].end});
+      }
+      out.emplace_back(model_, results[b], std::move(all));
+    }
+    return out;
   }
   const char* isa() const noexcept { return onepass_session_isa(raw_.get()); }
   const Model& model() const noexcept { return model_; }
