@@ -159,4 +159,28 @@ struct QuantizeRows {
 };
 using QuantizeRowsFn = void (*)(const QuantizeRows&) noexcept;
 
+// A norm and, of its result, the codes that the next product reads: add_norm, or rms_norm of whole rows, followed by
+// quantize_rows, while a few rows lie in the first-level cache.
+// Shapes    x, residual (or null), y (or null), sum (or null) [rows, width] as in AddNorm and RmsNorm; codes and scale
+// as
+//           in QuantizeRows. y may be x or residual; sum may be x or residual, where y is neither.
+// Requires  With a residual, y or sum; sum is null without one. bias is null where rms.
+// Numerics  Every bit is that of the separate operations.
+struct NormQuantize {
+  const float* x;
+  const float* residual;
+  const float* weight;
+  const float* bias;
+  float* sum;
+  float* y;
+  int8_t* codes;
+  float* scale;
+  size_t rows, width;
+  size_t x_stride, residual_stride, sum_stride, y_stride, codes_stride;
+  float eps;
+  bool rms;             // y = rms_norm(x + residual) * (weight_offset + weight), else layer_norm
+  float weight_offset;  // of rms
+};
+using NormQuantizeFn = void (*)(const NormQuantize&) noexcept;
+
 }  // namespace onepass::kernels

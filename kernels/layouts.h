@@ -43,9 +43,15 @@ enum class Layout : uint32_t {
   // bfloat16, the upper half of an f32, in panels and in rows like f16.
   bf16_n16 = 12,
   bf16_rows = 13,
+  // Int4 panels whose values are int8 codes: value = (nibble - zero) * step * scale, with a whole step 0..11 and a zero
+  // 4..11 for each group of 32 or 64 inputs of a channel, and an f32 scale a channel. The panels of i4g32_n32k4, where
+  // a pair ends with u8 factors[2][32] = step + (zero - 4) * 16 instead of f16 scales; after all panels f32
+  // scale[ceil(N/32)*32], which is 1 in the padding. Nibbles and factors of padding are 0.
+  i4zg32_n32k4 = 14,
+  i4zg64_n32k4 = 15,
 };
 
-constexpr uint32_t layout_count = 14;
+constexpr uint32_t layout_count = 16;
 
 enum class Dtype : uint32_t { none = 0, f32 = 1, f16 = 2, i8 = 3, i4 = 4, bf16 = 5 };
 
@@ -70,6 +76,8 @@ constexpr Dtype dtype_of(Layout layout) {
     case Layout::i4g64_n32k4:
     case Layout::i4mg32_n32k4:
     case Layout::i4mg64_n32k4:
+    case Layout::i4zg32_n32k4:
+    case Layout::i4zg64_n32k4:
       return Dtype::i4;
     case Layout::bf16_rows:
     case Layout::bf16_n16:
@@ -110,6 +118,10 @@ constexpr const char* layout_name(Layout layout) {
       return "bf16_n16";
     case Layout::bf16_rows:
       return "bf16_rows";
+    case Layout::i4zg32_n32k4:
+      return "i4zg32_n32k4";
+    case Layout::i4zg64_n32k4:
+      return "i4zg64_n32k4";
   }
   return "none";
 }
@@ -120,9 +132,11 @@ constexpr size_t group_size(Layout layout) {
     case Layout::i4g32_rows:
     case Layout::i4g32_n32k4:
     case Layout::i4mg32_n32k4:
+    case Layout::i4zg32_n32k4:
       return 32;
     case Layout::i4g64_n32k4:
     case Layout::i4mg64_n32k4:
+    case Layout::i4zg64_n32k4:
       return 64;
     default:
       return 0;
@@ -131,10 +145,16 @@ constexpr size_t group_size(Layout layout) {
 
 constexpr bool has_minimum(Layout layout) { return layout == Layout::i4mg32_n32k4 || layout == Layout::i4mg64_n32k4; }
 
+// Int4 of whole steps: what a group's byte says. Any byte is valid: (nibble - zero) * step is an int8 code.
+constexpr bool has_steps(Layout layout) { return layout == Layout::i4zg32_n32k4 || layout == Layout::i4zg64_n32k4; }
+constexpr int largest_step = 11, least_zero = 4;
+constexpr int step_of(uint8_t factors) { return (factors & 15) < largest_step ? factors & 15 : largest_step; }
+constexpr int zero_of(uint8_t factors) { return (factors >> 4 & 7) + least_zero; }
+
 // Int4 panels: groups of a channel, bytes of two groups of a panel, and bytes of a panel.
 constexpr size_t i4_groups(Layout layout, size_t k) { return round_up(k, group_size(layout)) / group_size(layout); }
 constexpr size_t i4_pair_bytes(Layout layout) {
-  return group_size(layout) * 32 + (has_minimum(layout) ? 4u : 2u) * 32 * 2;
+  return group_size(layout) * 32 + (has_minimum(layout) ? 8u : has_steps(layout) ? 2u : 4u) * 32;
 }
 constexpr size_t i4_panel_bytes(Layout layout, size_t k) {
   return round_up(i4_groups(layout, k), 2) / 2 * i4_pair_bytes(layout);
@@ -143,13 +163,16 @@ constexpr size_t i4_panel_bytes(Layout layout, size_t k) {
 // Bytes of one row of i4g32_rows.
 constexpr size_t i4_row_bytes(size_t k) { return round_up(k, 32) / 32 * 18; }
 
-// Bytes from the start of the tensor to its scales (the int8 layouts), 0 for the others.
+// Bytes from the start of the tensor to its f32 scales (int8, and int4 of whole steps), 0 for the others.
 constexpr size_t scale_offset(Layout layout, size_t n, size_t k) {
   switch (layout) {
     case Layout::i8_rows:
       return round_up(n * k, 64);
     case Layout::i8_n32k4:
       return round_up(n, 32) * round_up(k, 4);
+    case Layout::i4zg32_n32k4:
+    case Layout::i4zg64_n32k4:
+      return round_up(n, 32) / 32 * i4_panel_bytes(layout, k);
     default:
       return 0;
   }
@@ -160,6 +183,8 @@ constexpr size_t scale_count(Layout layout, size_t n) {
     case Layout::i8_rows:
       return n;
     case Layout::i8_n32k4:
+    case Layout::i4zg32_n32k4:
+    case Layout::i4zg64_n32k4:
       return round_up(n, 32);
     default:
       return 0;
@@ -182,6 +207,8 @@ constexpr size_t packed_bytes(Layout layout, size_t n, size_t k) {
       return round_up(n, 16) * k * 2;
     case Layout::i8_rows:
     case Layout::i8_n32k4:
+    case Layout::i4zg32_n32k4:
+    case Layout::i4zg64_n32k4:
       return scale_offset(layout, n, k) + scale_count(layout, n) * 4;
     case Layout::i4g32_rows:
       return n * i4_row_bytes(k);

@@ -17,10 +17,12 @@ struct Panel {
   const float* scale;    // [32]
   const float* bias;     // [count] or null
   size_t n, count;       // first channel, and how many of the 32 exist
-  // Where in the next panel the tiles of this one fetch ahead while they multiply, and how far on after each four
-  // inputs.
+  // Where the first `fetching` blocks of rows fetch ahead while they multiply, and how far on after each four inputs.
   const uint8_t* next;
   size_t next_step;
+  size_t fetching;
+  // A product in parts of K: C holds the sums of the parts before, as integers; and shall hold them after this one.
+  bool continued = false, continues = false;
 };
 
 // Rows that share a pass over the panels: their activations (48 x 384 codes = 18 KiB) and one panel stay in the
@@ -52,40 +54,48 @@ ONEPASS_INLINE void finish_tile(const MatmulI8& op, size_t m, size_t rows, const
   finish_tile(op, m, rows, panel.n, panel.count);
 }
 
+// Rows [group, group_end) of a panel, in blocks of equal height: 16 rows are 8 + 8 rather than 12 + 4, which would
+// leave the multiplier waiting. start[i] belongs to row group + i.
+//
 // Level has: rows, the largest tile; start(a, k_end), where the sums of a row begin; tile_of<rows>(...).
+template <class Level>
+ONEPASS_INLINE void multiply_panel(const MatmulI8& op, Panel panel, size_t group, size_t group_end,
+                                   const int32_t* start) {
+  const bool finish = !panel.continues && (op.act != Act::none || op.peak != nullptr);
+  const size_t blocks = (group_end - group + Level::rows - 1) / Level::rows;
+  size_t m = group;
+  for (size_t block = 0; block < blocks; ++block) {
+    if (block == panel.fetching) panel.next = panel.codes, panel.next_step = 0;
+    const size_t rows = (group_end - m + blocks - block - 1) / (blocks - block);
+    dispatch_rows<Level, Level::rows>(rows, op, m, panel, start + (m - group));
+    if (finish) finish_tile(op, m, rows, panel);
+    m += rows;
+    panel.next += round_up(op.k, 4) / 4 * panel.next_step;
+  }
+}
+
 template <class Level>
 ONEPASS_INLINE void multiply_panels(const MatmulI8& op) {
   const size_t k_end = round_up(op.k, 4);
-  const bool finish = op.act != Act::none || op.peak != nullptr;
   const auto* codes = static_cast<const uint8_t*>(op.w);
   const auto* scale = reinterpret_cast<const float*>(codes + scale_offset(Layout::i8_n32k4, op.n, op.k));
   for (size_t group = 0; group < op.m; group += group_rows) {
     const size_t group_end = op.m - group < group_rows ? op.m : group + group_rows;
     int32_t start[group_rows];
     for (size_t m = group; m < group_end; ++m) start[m - group] = Level::start(op.a + m * op.a_stride, k_end);
-
-    // Blocks of equal height: 16 rows are 8 + 8 rather than 12 + 4, which would leave the multiplier waiting.
-    const size_t blocks = (group_end - group + Level::rows - 1) / Level::rows;
     for (size_t n = op.n_begin; n < op.n_end; n += 32) {
-      Panel panel = {.codes = codes + n * k_end,
-                     .scale = scale + n,
-                     .bias = op.bias != nullptr ? op.bias + n : nullptr,
-                     .n = n,
-                     .count = op.n_end - n < 32 ? op.n_end - n : 32,
-                     .next = codes + (n + 32) * k_end,
-                     .next_step = blocks > 1 ? 64u : 128u};
-      size_t m = group;
-      for (size_t block = 0; block < blocks; ++block) {
-        // The first two blocks fetch half of the next panel each: what comes from memory is spread over as much
-        // arithmetic as there is in a short text. One alone fetches every second line. More prefetches would take
-        // the place of the loads that the products need.
-        if (block == 1) panel.next += 16 * k_end;
-        if (block == 2) panel.next = panel.codes, panel.next_step = 0;
-        const size_t rows = (group_end - m + blocks - block - 1) / (blocks - block);
-        dispatch_rows<Level, Level::rows>(rows, op, m, panel, start + (m - group));
-        if (finish) finish_tile(op, m, rows, panel);
-        m += rows;
-      }
+      // The first two blocks fetch half of the next panel each: what comes from memory is spread over as much
+      // arithmetic as there is in a short text. One alone fetches every second line. More prefetches would take
+      // the place of the loads that the products need.
+      const Panel panel = {.codes = codes + n * k_end,
+                           .scale = scale + n,
+                           .bias = op.bias != nullptr ? op.bias + n : nullptr,
+                           .n = n,
+                           .count = op.n_end - n < 32 ? op.n_end - n : 32,
+                           .next = codes + (n + 32) * k_end,
+                           .next_step = group_end - group > Level::rows ? 64u : 128u,
+                           .fetching = 2};
+      multiply_panel<Level>(op, panel, group, group_end, start);
     }
   }
 }

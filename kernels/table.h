@@ -7,6 +7,7 @@
 #include "kernels/embed.h"
 #include "kernels/matmul_f32.h"
 #include "kernels/matmul_i4.h"
+#include "kernels/matmul_i4z.h"
 #include "kernels/matmul_i8.h"
 
 namespace onepass::kernels {
@@ -25,6 +26,7 @@ struct KernelTable {
   Isa isa = Isa::scalar;
   MatmulI8Fn matmul_i8 = nullptr;
   MatmulI4Fn matmul_i4 = nullptr;
+  MatmulI4ZFn matmul_i4z = nullptr;
   MatmulF32Fn matmul_f32 = nullptr;
   AttentionF32Fn attention_f32 = nullptr;
   AttentionI8Fn attention_i8 = nullptr;
@@ -37,6 +39,7 @@ struct KernelTable {
   SoftmaxRowsFn softmax_rows = nullptr;
   RopeFn rope = nullptr;
   QuantizeRowsFn quantize_rows = nullptr;
+  NormQuantizeFn norm_quantize = nullptr;
   EmbedRowsFn embed_rows = nullptr;
 };
 

@@ -29,6 +29,10 @@ struct SourceClass {
   Pool pool = Pool::first_token;
   bool pooler = false;
   Act pooler_act = Act::none;
+  // Of a language model, which has no head: its output matrix, by its whole name; and whether that is the embeddings
+  // where config.json does not say (tie_word_embeddings).
+  const char* output = nullptr;
+  bool tied = false;
 };
 
 // An integer of config.json.
@@ -52,7 +56,8 @@ struct NameAlias {
 // What config.json says of a model.
 struct SourceModel {
   Config config;
-  double rotary_theta = 0, rotary_theta_local = 0;  // of layers without and with a window
+  // Radians a position, of every pair of elements: of layers without and with a window, and of long texts.
+  std::vector<float> rotary_global, rotary_local, rotary_long;
   // Of relative positions: distances beyond which they fall together, and the rows that they are spread over.
   uint32_t relative_span = 0, relative_buckets = 0;
   std::span<const TensorSource> more_tensors{};  // beside Family::tensors

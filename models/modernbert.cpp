@@ -7,6 +7,7 @@
 
 #include "formats/huggingface/onepass_json.h"
 #include "models/families.h"
+#include "models/rotary.h"
 
 namespace onepass::models {
 
@@ -115,8 +116,8 @@ Status refine(const JsonNode& json, SourceModel& model) {
   for (const double t : {theta, local_theta}) {
     if (!(t >= 1)) return unsupported("config.json: rope_theta", "it must be at least 1");
   }
-  model.rotary_theta = theta;
-  model.rotary_theta_local = local_theta;
+  model.rotary_global = rotary_frequencies(theta, config.rotary_width);
+  model.rotary_local = rotary_frequencies(local_theta, config.rotary_width);
   arch.local_rotary = config.window != 0;
 
   const std::pair<const char*, Part> biases[] = {

@@ -3,6 +3,7 @@
 // code that came before it (n_embd, Wqkv, fc11) are loaded and saved again by transformers first.
 // Versus BERT: rotary positions; gated feed-forward blocks; biases in norms, pooler and classifier alone.
 #include "models/families.h"
+#include "models/rotary.h"
 
 namespace onepass::models {
 
@@ -70,7 +71,7 @@ Status refine(const JsonNode& json, SourceModel& model) {
   if (!(theta >= 1)) {
     return make_error(Code::bad_value, Error::no_offset, rope.path_of("rope_theta"), "it must be at least 1");
   }
-  model.rotary_theta = theta;
+  model.rotary_global = rotary_frequencies(theta, model.config.rotary_width);
   return {};
 }
 

@@ -24,29 +24,43 @@ void add_session_flags(CLI::App& app, SessionFlags& flags) {
 
 void add_convert(CLI::App& app) {
   auto options = std::make_shared<ConvertOptions>();
-  CLI::App* command = app.add_subcommand("convert", "A Hugging Face folder to a .onepass file");
+  CLI::App* command = app.add_subcommand("convert", "A Hugging Face folder or a GGUF file to a .onepass file");
   command
       ->add_option("source", options->source,
-                   "A folder with config.json, model.safetensors (or shards) and a tokenizer")
+                   "A folder with config.json, model.safetensors (or shards) and a tokenizer; or a .gguf file")
       ->required();
   command->add_option("-o,--output", options->output, "The file to write")->required();
-  command->add_option("--weights", options->weights, "Type of the products' weights")
-      ->check(CLI::IsMember({"f32", "f16", "int8", "int4"}))
-      ->capture_default_str();
+  command
+      ->add_option("--weights", options->weights,
+                   "Type of the products' weights (default: int8; of a .gguf file: source, as it has them)")
+      ->check(CLI::IsMember({"f32", "f16", "int8", "int4", "source"}));
   command->add_option("--group", options->group, "Inputs that share a scale in int4 products")
       ->check(CLI::IsMember({32, 64}))
       ->capture_default_str();
   command->add_option("--embeddings", options->embeddings, "Type of the embedding tables (default: as the weights)")
-      ->check(CLI::IsMember({"f32", "f16", "int8", "int4"}));
+      ->check(CLI::IsMember({"f32", "f16", "int8", "int4", "source"}));
   command
       ->add_option("--attention", options->attention, "Numbers of attention (default: i8 with int8 and int4 weights)")
       ->check(CLI::IsMember({"f32", "i8"}));
+  command
+      ->add_option("--pool", options->pool, "Token that a decoder's head reads (default: the last that is no padding)")
+      ->check(CLI::IsMember({"last", "last_not_pad", "first_pad_minus_1"}));
   command->add_option("--kind", options->kinds, "NAME=single_label|multi_label|regression: what a head's numbers mean");
+  CLI::Option* label =
+      command->add_option("--label", options->label_words,
+                          "NAME=WORD: a label of a causal language model and a word for it, with the space before it; "
+                          "again for more of both");
+  CLI::Option* prompt = command->add_option("--template", options->prompt, "The prompt around a text, with {text}");
+  label->needs(prompt);
+  prompt->needs(label);
+  command->add_option("--content-free", options->content_free, "A text that says nothing, to calibrate labels by")
+      ->needs(label);
   command->add_option("--labels", options->labels_file, "Names of the labels, one a line in class order");
   command->add_option("--thresholds", options->thresholds_file,
                       "Thresholds of a multi_label head, one a line in class order");
   command->add_option("--pad-range", options->range, "LO,HI: range of the regression heads");
   command->add_option("--tokenizer", options->tokenizer, "Another folder for the tokenizer");
+  command->add_option("--head-from", options->head_from, "A Hugging Face folder with the head that a .gguf file lacks");
   command->add_option("--name", options->name, "Model id to store");
   command->add_option("--model-version", options->version, "Model version to store");
   CLI::Option* verify = command->add_option("--verify", options->verify_texts,

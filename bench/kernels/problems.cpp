@@ -4,6 +4,7 @@
 #include <cstdio>
 #include <memory>
 #include <stdexcept>
+#include <type_traits>
 
 #include "engine/core/parallel.h"
 #include "kernels/pack/pack.h"
@@ -94,13 +95,17 @@ Problem matmul_int4(Shape s) {
   p.call = [=](const kernels::KernelTable& table, const uint8_t* weights, size_t part, size_t parts) {
     const Range r = channels(s.n, 32, part, parts);
     if (r.empty()) return;
-    kernels::MatmulI4 args{};
+    std::conditional_t<kernels::has_steps(layout), kernels::MatmulI4Z, kernels::MatmulI4> args{};
     args.a = o->codes.data(), args.a_stride = stride, args.a_scale = o->a.data();
     args.w = weights, args.layout = layout, args.bias = o->b.data();
     args.c = o->c.data(), args.c_stride = s.n;
     args.m = s.m, args.n = s.n, args.k = s.k;
     args.n_begin = r.begin, args.n_end = r.end;
-    table.matmul_i4(args);
+    if constexpr (kernels::has_steps(layout)) {
+      table.matmul_i4z(args);
+    } else {
+      table.matmul_i4(args);
+    }
   };
   return p;
 }
@@ -346,6 +351,31 @@ Problem quantize_rows(Shape s) {
   return p;
 }
 
+// As between the products of a post-norm layer: in place of the residual, whose values stay those of a norm.
+template <bool rms>
+Problem norm_quantize(Shape s) {
+  Problem p;
+  const size_t stride = round_up(s.n, 64);
+  auto o = std::make_shared<Operands>();
+  o->a = numbers(s.m * s.n), o->b = numbers(s.m * s.n), o->c = numbers(s.n), o->d = aligned<float>(s.m);
+  o->codes = aligned<int8_t>(s.m * stride);
+  p.bytes = 13 * count(s.m * s.n);
+  p.call = [=](const kernels::KernelTable& table, const uint8_t*, size_t part, size_t parts) {
+    const Range r = split_range(s.m, part, parts);
+    if (r.empty()) return;
+    const size_t at = r.begin * s.n;
+    kernels::NormQuantize args{};
+    args.x = o->a.data() + at, args.residual = o->b.data() + at, args.y = o->b.data() + at;
+    args.weight = o->c.data(), args.bias = rms ? nullptr : o->c.data();
+    args.codes = o->codes.data() + r.begin * stride, args.codes_stride = stride, args.scale = o->d.data() + r.begin;
+    args.rows = r.end - r.begin, args.width = s.n;
+    args.x_stride = args.residual_stride = args.y_stride = s.n;
+    args.eps = 1e-12f, args.rms = rms;
+    table.norm_quantize(args);
+  };
+  return p;
+}
+
 // Rows that lie far apart in a table of the size of a vocabulary.
 Problem embed_rows(Shape s) {
   constexpr size_t kVocabulary = 30522;
@@ -379,8 +409,9 @@ const std::vector<Operation>& list() {
   using kernels::Act;
   static const std::vector<Operation> all = {
       {"matmul_int8", "matmul_i8", Arithmetic::int8, true, products, matmul_int8},
-      {"matmul_int4_g32", "matmul_i4", Arithmetic::int8, true, products, matmul_int4<Layout::i4g32_n32k4>},
-      {"matmul_int4_g64", "matmul_i4", Arithmetic::int8, true, products, matmul_int4<Layout::i4g64_n32k4>},
+      {"matmul_int4_g32", "matmul_i4z", Arithmetic::int8, true, products, matmul_int4<Layout::i4zg32_n32k4>},
+      {"matmul_int4_g64", "matmul_i4z", Arithmetic::int8, true, products, matmul_int4<Layout::i4zg64_n32k4>},
+      {"matmul_q4_0", "matmul_i4", Arithmetic::int8, true, products, matmul_int4<Layout::i4g32_n32k4>},
       {"matmul_f32", "matmul_f32", Arithmetic::f32, true, float_products, matmul_float<Layout::f32_n16>},
       {"matmul_f16", "matmul_f32", Arithmetic::f32, true, float_products, matmul_float<Layout::f16_n16>},
       {"attention_f32", "attention_f32", Arithmetic::f32, false, attention, attention_f32},
@@ -396,6 +427,8 @@ const std::vector<Operation>& list() {
       {"softcap", "softcap", Arithmetic::none, false, rows, softcap},
       {"softmax_rows", "softmax_rows", Arithmetic::none, false, {{128, 128, 1}}, softmax_rows},
       {"rope", "rope", Arithmetic::none, false, {{16, 14, 64}, {128, 14, 64}}, rope},
+      {"norm_quantize", "norm_quantize", Arithmetic::none, false, rows, norm_quantize<false>},
+      {"rms_norm_quantize", "norm_quantize", Arithmetic::none, false, rows, norm_quantize<true>},
       {"quantize_rows",
        "quantize_rows",
        Arithmetic::none,

@@ -7,11 +7,12 @@ double pass_operations(const Config& c, size_t tokens, size_t classes) {
   const double he = static_cast<double>(c.heads) * c.head_width, kv = 2.0 * c.kv_heads * c.head_width;
   double total = 0;
   for (uint32_t l = 0; l < c.layers; ++l) {
-    const bool one = l + 1 == c.layers && c.arch.pool == Pool::first_token;
+    const bool one = l + 1 == c.layers && pools_one_token(c.arch.pool);
     const double rows = one ? 1 : t;
     total += 2 * (rows * d * he + t * d * kv);  // Q; K and V
-    total += 4 * rows * t * he;                 // scores and values
-    total += 2 * rows * (he * d + 2 * d * f);   // output, feed-forward
+    const double keys = c.causal() && !one ? (t + 1) / 2 : t;
+    total += 4 * rows * keys * he;                                                 // scores and values
+    total += 2 * rows * (he * d + d * f + d * static_cast<double>(c.ffn_rows()));  // output, feed-forward
   }
   return total + 2 * d * (c.arch.pooler != 0 ? d : 0) + 2 * d * static_cast<double>(classes);
 }

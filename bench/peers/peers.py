@@ -135,12 +135,13 @@ def run(options):
         if not record.exists():
             raise SystemExit(f"peers.py: {model} is not prepared: run `peers.py prepare` first")
         files = json.loads(record.read_text())
-        cases = texts.cases(AutoTokenizer.from_pretrained(files["hf"]))
+        cases = {case: batch for case, batch in texts.cases(AutoTokenizer.from_pretrained(files["hf"])).items()
+                 if not options.lengths or (case if case.isdigit() else "lines") in options.lengths}
         entry = {"tokens": {case: sum(map(len, batch)) for case, batch in cases.items()}, "runtimes": {}}
         out["models"][model] = entry
         say(f"{model}: the reference")
         with_reference = Worker("PyTorch f32", False, {}, log)
-        with_reference.ask(do="load", files=files, threads=2, first=cases["16"])
+        with_reference.ask(do="load", files=files, threads=2, first=next(iter(cases.values())))
         answer = with_reference.ask(do="logits", batches=list(cases.values()))
         if answer is None:
             raise SystemExit(f"peers.py: the reference failed: {with_reference.error}")
@@ -157,12 +158,12 @@ def run(options):
         for threads in options.threads:
             for w in workers:
                 say(f"{model}: {w.name}, {threads} thread(s), load and logits")
-                loaded = w.ask(do="load", files=files, threads=threads, first=cases["16"])
+                loaded = w.ask(do="load", files=files, threads=threads, first=next(iter(cases.values())))
                 about = entry["runtimes"].setdefault(w.name, {"times": {}})
                 if loaded and threads == options.threads[0]:
                     # Once more: the first time also reads the disk, and starts what the library starts once.
                     about.update({"first_" + key: value for key, value in loaded.items() if key == "load_ms"})
-                    about.update(w.ask(do="load", files=files, threads=threads, first=cases["16"]) or loaded)
+                    about.update(w.ask(do="load", files=files, threads=threads, first=next(iter(cases.values()))) or loaded)
                     logits = w.ask(do="logits", batches=list(cases.values()))
                     about["agreement"] = agreement(logits["logits"], reference, 28) if logits else {}
                     about.update(w.ask(do="memory") or {})
@@ -211,12 +212,14 @@ def main():
         command.add_argument("--build", type=pathlib.Path, default=ROOT / "build" / "release")
         command.add_argument("--work", type=pathlib.Path, default=pathlib.Path.home() / ".cache" / "onepass-peers")
         command.add_argument("--models", nargs="+", default=["emotion", "bert-base"],
-                             choices=["emotion", "minilm-l6", "bert-base"])
+                             choices=["emotion", "minilm-l6", "bert-base", "deberta-v3-small", "deberta-v3-base",
+                                      "modernbert-base"])
         if name == "prepare":
             command.add_argument("--remake", action="store_true", help="convert again for the other runtimes too")
         else:
             command.add_argument("--threads", nargs="+", type=int, default=[1, 2])
             command.add_argument("--seconds", type=float, default=0.3, help="measured time of a case of a runtime")
+            command.add_argument("--lengths", nargs="+", help="cases to time: 16 32 128 512 lines (default: all)")
             command.add_argument("--only", nargs="+", help="runtimes whose names contain one of these")
             command.add_argument("--amx", action="store_true", help="let every runtime use AMX where it does")
     options = parser.parse_args()

@@ -10,18 +10,41 @@ import subprocess
 
 import numpy as np
 
+BASE = dict(hidden_size=768, num_attention_heads=12, intermediate_size=3072)
+DEBERTA_V3 = BASE | dict(vocab_size=128100, relative_attention=True, position_buckets=256, norm_rel_ebd="layer_norm",
+                         share_att_key=True, pos_att_type=["p2c", "c2p"], position_biased_input=False, type_vocab_size=0,
+                         layer_norm_eps=1e-7, max_relative_positions=-1)
+# name -> (family in transformers, its config). The tokenizer is BERT's for all: passes are timed over the same ids.
 SHAPES = {
-    "minilm-l6": dict(num_hidden_layers=6, hidden_size=384, num_attention_heads=12, intermediate_size=1536),
-    "bert-base": dict(num_hidden_layers=12, hidden_size=768, num_attention_heads=12, intermediate_size=3072),
+    "minilm-l6": ("Bert", dict(num_hidden_layers=6, hidden_size=384, num_attention_heads=12, intermediate_size=1536)),
+    "bert-base": ("Bert", BASE | dict(num_hidden_layers=12)),
+    "deberta-v3-small": ("DebertaV2", DEBERTA_V3 | dict(num_hidden_layers=6)),
+    "deberta-v3-base": ("DebertaV2", DEBERTA_V3 | dict(num_hidden_layers=12)),
+    "modernbert-base": ("ModernBert", dict(num_hidden_layers=22, hidden_size=768, num_attention_heads=12, vocab_size=50368,
+                                           intermediate_size=1152, max_position_embeddings=8192)),
 }
 CLASSES = 28  # of the random shapes; the first head of the emotion model has as many
 
 
 def torch_model(folder):
-    """logits = heads(tanh(pooler(h[CLS]))) over every head side by side, in f32."""
+    """logits = heads(tanh(pooler(h[CLS]))) over every head side by side, in f32; of another family as its class has it."""
     import torch
+    import transformers
     from safetensors.torch import load_file
     from transformers import BertConfig, BertModel
+
+    architecture = json.loads((folder / "config.json").read_text())["architectures"][0]
+    if not architecture.startswith("Bert"):
+
+        class Logits(torch.nn.Module):
+            def __init__(self):
+                super().__init__()
+                self.model = getattr(transformers, architecture).from_pretrained(folder, attn_implementation="eager")
+
+            def forward(self, input_ids, attention_mask):
+                return self.model(input_ids=input_ids, attention_mask=attention_mask).logits
+
+        return Logits().eval()
 
     config = BertConfig.from_pretrained(folder, attn_implementation="eager")
     state = {k: v.float() for k, v in load_file(folder / "model.safetensors").items()}
@@ -56,19 +79,26 @@ def folder_of(name, root, work):
     if (folder / "model.safetensors").exists():
         return folder
     import torch
-    from transformers import BertConfig, BertForSequenceClassification
+    import transformers
 
     torch.manual_seed(7)
-    config = BertConfig(vocab_size=30522, num_labels=CLASSES, problem_type="single_label_classification",
-                        initializer_range=0.05, **SHAPES[name])
-    BertForSequenceClassification(config).save_pretrained(folder)
+    family, shape = SHAPES[name]
+    config = getattr(transformers, family + "Config")(**(dict(
+        vocab_size=30522, num_labels=CLASSES, problem_type="single_label_classification", initializer_range=0.05,
+        pad_token_id=0) | shape))
+    getattr(transformers, family + "ForSequenceClassification")(config).save_pretrained(folder)
     for file in ("vocab.txt", "tokenizer.json", "tokenizer_config.json"):
         shutil.copy(emotion / file, folder)
+    if family != "Bert":  # else the tokenizer's class would follow from the model's
+        tokenizer = json.loads((folder / "tokenizer_config.json").read_text())
+        tokenizer["tokenizer_class"] = "PreTrainedTokenizerFast"
+        (folder / "tokenizer_config.json").write_text(json.dumps(tokenizer))
     return folder
 
 
 def onnx_f32(folder, out, work):
-    """Exported by torch, then fused by onnxruntime.transformers' own optimizer for BERT."""
+    """Exported by torch, then fused by onnxruntime.transformers' own optimizer for BERT; the attention of other families
+    is left as it is, and what ONNX Runtime fuses when it loads the graph comes on top."""
     import torch
     from onnxruntime.transformers import optimizer
     from onnxruntime.transformers.fusion_options import FusionOptions
@@ -81,14 +111,15 @@ def onnx_f32(folder, out, work):
                                                              "attention_mask": {0: "batch", 1: "tokens"},
                                                              "logits": {0: "batch"}}, opset_version=17, dynamo=False)
     options = FusionOptions("bert")
-    config = model.bert.config
-    fused = optimizer.optimize_model(str(plain), model_type="bert", num_heads=config.num_attention_heads,
-                                     hidden_size=config.hidden_size, optimization_options=options)
+    config = json.loads((folder / "config.json").read_text())
+    layers = config["num_hidden_layers"]
+    fused = optimizer.optimize_model(str(plain), model_type="bert", num_heads=config["num_attention_heads"],
+                                     hidden_size=config["hidden_size"], optimization_options=options)
     statistics = fused.get_fused_operator_statistics()
     fused.save_model_to_file(str(out / "fused.onnx"))
     (out / "fused.json").write_text(json.dumps(statistics))
-    if statistics.get("Attention", 0) != config.num_hidden_layers:
-        raise RuntimeError(f"the optimizer fused {statistics.get('Attention', 0)} of {config.num_hidden_layers} layers")
+    if config["model_type"] == "bert" and statistics.get("Attention", 0) != layers:
+        raise RuntimeError(f"the optimizer fused {statistics.get('Attention', 0)} of {layers} layers")
     return out / "fused.onnx"
 
 
@@ -233,6 +264,7 @@ def onepass_file(weights, folder, out, command):
     raise RuntimeError(done.stderr.strip()[-300:])
 
 
+BERT_ALONE = ("gguf", "ct2", "ov")  # what is written for BERT here
 STEPS = {  # in an order in which each finds what it needs
     "onnx-f32": onnx_f32, "onnx-int8": onnx_int8, "onnx-int8-channels": lambda *a: onnx_int8(*a, per_channel=True), "onnx-int4": onnx_int4,
     "gguf-q8_0": lambda *a: gguf_file("q8_0", *a), "gguf-q4_0": lambda *a: gguf_file("q4_0", *a),
@@ -249,6 +281,9 @@ def prepare(name, root, work, command, remake, say):
     made = json.loads(record.read_text()) if record.exists() and not remake else {}
     for step, make in STEPS.items():
         if step in made and pathlib.Path(made[step]).exists():
+            continue
+        if step.startswith(BERT_ALONE) and SHAPES.get(name, ("Bert",))[0] != "Bert":
+            made[step] = "error: not made for this family"
             continue
         say(f"{name}: making {step}")
         try:

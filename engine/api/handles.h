@@ -89,6 +89,14 @@ void destroy_handle(Handle* handle) noexcept {
   free_aligned(handle);
 }
 
+// ONEPASS_OK where *to is filled.
+onepass_status classify_options(const onepass_classify_options* given, ClassifyOptions* to,
+                                onepass_error* error) noexcept;
+// ONEPASS_OK where session->texts and session->results are filled.
+onepass_status take_texts(onepass_session* session, const onepass_string* texts, size_t count,
+                          onepass_error* error) noexcept;
+onepass_result result_of(const TextResult& from) noexcept;
+
 constexpr auto kInvalidArgument = static_cast<onepass_status>(Code::invalid_argument);
 
 // One owner more; one less.

@@ -3,6 +3,7 @@
 #include <bit>
 #include <cstdio>
 #include <cstring>
+#include <utility>
 
 namespace onepass {
 
@@ -20,22 +21,27 @@ constexpr SlotSpec kSlots[] = {
     {Slot::embed_project_b, "embed.project.b", Role::vector, Scope::model, Dim::one, Dim::D},
     {Slot::rotary_global, "rotary.global.w", Role::vector, Scope::model, Dim::one, Dim::R},
     {Slot::rotary_local, "rotary.local.w", Role::vector, Scope::model, Dim::one, Dim::R},
+    {Slot::rotary_long, "rotary.long.w", Role::vector, Scope::model, Dim::one, Dim::R},
     {Slot::relative_index, "relative.index.w", Role::vector, Scope::model, Dim::one, Dim::X},
     {Slot::relative_bias, "relative.bias.w", Role::rows, Scope::model, Dim::H, Dim::W},
     {Slot::attn_qkv_w, "layers.{i}.attn.qkv.w", Role::matrix, Scope::layer, Dim::QKV, Dim::D},
     {Slot::attn_qkv_b, "layers.{i}.attn.qkv.b", Role::vector, Scope::layer, Dim::one, Dim::QKV},
     {Slot::attn_relative_key, "layers.{i}.attn.relative.key.w", Role::rows, Scope::layer, Dim::W, Dim::HE},
     {Slot::attn_relative_query, "layers.{i}.attn.relative.query.w", Role::rows, Scope::layer, Dim::W, Dim::HE},
+    {Slot::attn_q_norm_w, "layers.{i}.attn.q_norm.w", Role::vector, Scope::layer, Dim::one, Dim::E},
+    {Slot::attn_k_norm_w, "layers.{i}.attn.k_norm.w", Role::vector, Scope::layer, Dim::one, Dim::E},
     {Slot::attn_out_w, "layers.{i}.attn.out.w", Role::matrix, Scope::layer, Dim::D, Dim::HE},
     {Slot::attn_out_b, "layers.{i}.attn.out.b", Role::vector, Scope::layer, Dim::one, Dim::D},
     {Slot::attn_norm_w, "layers.{i}.attn.norm.w", Role::vector, Scope::layer, Dim::one, Dim::D},
     {Slot::attn_norm_b, "layers.{i}.attn.norm.b", Role::vector, Scope::layer, Dim::one, Dim::D},
+    {Slot::attn_post_norm_w, "layers.{i}.attn.post_norm.w", Role::vector, Scope::layer, Dim::one, Dim::D},
     {Slot::ffn_up_w, "layers.{i}.ffn.up.w", Role::matrix, Scope::layer, Dim::U, Dim::D},
     {Slot::ffn_up_b, "layers.{i}.ffn.up.b", Role::vector, Scope::layer, Dim::one, Dim::U},
     {Slot::ffn_down_w, "layers.{i}.ffn.down.w", Role::matrix, Scope::layer, Dim::D, Dim::F},
     {Slot::ffn_down_b, "layers.{i}.ffn.down.b", Role::vector, Scope::layer, Dim::one, Dim::D},
     {Slot::ffn_norm_w, "layers.{i}.ffn.norm.w", Role::vector, Scope::layer, Dim::one, Dim::D},
     {Slot::ffn_norm_b, "layers.{i}.ffn.norm.b", Role::vector, Scope::layer, Dim::one, Dim::D},
+    {Slot::ffn_post_norm_w, "layers.{i}.ffn.post_norm.w", Role::vector, Scope::layer, Dim::one, Dim::D},
     {Slot::final_norm_w, "final.norm.w", Role::vector, Scope::model, Dim::one, Dim::D},
     {Slot::final_norm_b, "final.norm.b", Role::vector, Scope::model, Dim::one, Dim::D},
     {Slot::pooler_w, "pooler.w", Role::matrix, Scope::model, Dim::D, Dim::D},
@@ -59,14 +65,20 @@ static_assert([] {
         [](Config& c, uint64_t v) noexcept { c.member = static_cast<decltype(c.member)>(v); }, max \
   }
 
+#define ONEPASS_REAL_FIELD(key, name, member)                                                    \
+  {                                                                                              \
+    key, name, true, [](const Config& c) noexcept { return std::bit_cast<uint64_t>(c.member); }, \
+        [](Config& c, uint64_t v) noexcept { c.member = std::bit_cast<double>(v); }, 0           \
+  }
+
 // Keys are stable; ranges of ten leave room beside relatives.
 constexpr ConfigField kFields[] = {
-    ONEPASS_INTEGER_FIELD(1, "norm", arch.norm, 1),
-    ONEPASS_INTEGER_FIELD(2, "norm_place", arch.norm_place, 2),
+    ONEPASS_INTEGER_FIELD(1, "norm", arch.norm, 2),
+    ONEPASS_INTEGER_FIELD(2, "norm_place", arch.norm_place, 3),
     ONEPASS_INTEGER_FIELD(3, "position", arch.position, 3),
     ONEPASS_INTEGER_FIELD(4, "position_first", arch.position_first, max_text_tokens),
     ONEPASS_INTEGER_FIELD(5, "segment_types", arch.segment_types, 65536),
-    ONEPASS_INTEGER_FIELD(6, "mask", arch.mask, 1),
+    ONEPASS_INTEGER_FIELD(6, "mask", arch.mask, 2),
     ONEPASS_INTEGER_FIELD(7, "ffn", arch.ffn, 2),
     ONEPASS_INTEGER_FIELD(8, "act", arch.act, kernels::act_count - 1),
     ONEPASS_INTEGER_FIELD(9, "embed_norm", arch.embed_norm, 1),
@@ -81,6 +93,7 @@ constexpr ConfigField kFields[] = {
     ONEPASS_INTEGER_FIELD(18, "local_rotary", arch.local_rotary, 1),
     ONEPASS_INTEGER_FIELD(19, "relative", arch.relative, 2),
     ONEPASS_INTEGER_FIELD(20, "relative_terms", arch.relative_terms, 3),
+    ONEPASS_INTEGER_FIELD(25, "qk_norm", arch.qk_norm, 1),
     ONEPASS_INTEGER_FIELD(30, "attention", attention, 1),
     ONEPASS_INTEGER_FIELD(40, "layers", layers, max_layers),
     ONEPASS_INTEGER_FIELD(41, "width", width, max_width),
@@ -91,16 +104,26 @@ constexpr ConfigField kFields[] = {
     ONEPASS_INTEGER_FIELD(46, "vocab", vocab, 1u << 20),
     ONEPASS_INTEGER_FIELD(47, "positions", positions, 2u * max_text_tokens),
     ONEPASS_INTEGER_FIELD(48, "max_tokens", max_tokens, max_text_tokens),
-    {49, "norm_eps", true, [](const Config& c) noexcept { return std::bit_cast<uint64_t>(c.norm_eps); },
-     [](Config& c, uint64_t v) noexcept { c.norm_eps = std::bit_cast<double>(v); }, 0},
+    ONEPASS_REAL_FIELD(49, "norm_eps", norm_eps),
     ONEPASS_INTEGER_FIELD(50, "embed_width", embed_width, max_width),
     ONEPASS_INTEGER_FIELD(51, "stored_layers", stored_layers, max_layers),
     ONEPASS_INTEGER_FIELD(52, "rotary_width", rotary_width, kernels::max_head_width),
     ONEPASS_INTEGER_FIELD(53, "window", window, max_text_tokens),
     ONEPASS_INTEGER_FIELD(54, "global_every", global_every, max_layers),
     ONEPASS_INTEGER_FIELD(55, "relative_rows", relative_rows, 65535),
+    ONEPASS_INTEGER_FIELD(60, "window_first", window_first, max_layers),
+    ONEPASS_INTEGER_FIELD(61, "global_first", global_first, max_layers),
+    ONEPASS_INTEGER_FIELD(62, "rotary_original", rotary_original, max_text_tokens),
+    ONEPASS_REAL_FIELD(63, "rotary_factor", rotary_factor),
+    ONEPASS_INTEGER_FIELD(64, "pad_id", pad_id, (1u << 20) - 1),
+    ONEPASS_REAL_FIELD(65, "attn_scale", attn_scale),
+    ONEPASS_REAL_FIELD(66, "attn_softcap", attn_softcap),
+    ONEPASS_REAL_FIELD(67, "embed_scale", embed_scale),
+    ONEPASS_INTEGER_FIELD(68, "words", words, max_words),
+    ONEPASS_REAL_FIELD(69, "logit_softcap", logit_softcap),
 };
 #undef ONEPASS_INTEGER_FIELD
+#undef ONEPASS_REAL_FIELD
 
 }  // namespace
 
@@ -119,7 +142,7 @@ bool layout_fits(Role role, Layout layout) noexcept {
     case Role::matrix:
       return layout == Layout::f32_n16 || layout == Layout::f16_n16 || layout == Layout::bf16_n16 ||
              layout == Layout::i8_n32k4 || layout == Layout::i4g32_n32k4 || layout == Layout::i4g64_n32k4 ||
-             layout == Layout::i4mg32_n32k4 || layout == Layout::i4mg64_n32k4;
+             layout == Layout::i4mg32_n32k4 || layout == Layout::i4mg64_n32k4 || kernels::has_steps(layout);
   }
   return false;
 }
@@ -172,6 +195,14 @@ bool slot_present(Slot slot, const Config& config, uint32_t index) noexcept {
       return arch.position == Position::rotary;
     case Slot::rotary_local:
       return arch.position == Position::rotary && arch.local_rotary != 0;
+    case Slot::rotary_long:
+      return arch.position == Position::rotary && config.rotary_original != 0;
+    case Slot::attn_q_norm_w:
+    case Slot::attn_k_norm_w:
+      return arch.qk_norm != 0;
+    case Slot::attn_post_norm_w:
+    case Slot::ffn_post_norm_w:
+      return arch.norm_place == NormPlace::sandwich;
     case Slot::final_norm_w:
       return arch.final_norm != 0;
     case Slot::final_norm_b:
@@ -200,6 +231,10 @@ uint64_t dim_value(Dim dim, const Config& c, uint32_t classes) noexcept {
       return c.width;
     case Dim::HE:
       return uint64_t{c.heads} * c.head_width;
+    case Dim::GE:
+      return uint64_t{c.kv_heads} * c.head_width;
+    case Dim::E:
+      return c.head_width;
     case Dim::QKV:
       return (uint64_t{c.heads} + 2 * uint64_t{c.kv_heads}) * c.head_width;
     case Dim::F:
@@ -211,7 +246,7 @@ uint64_t dim_value(Dim dim, const Config& c, uint32_t classes) noexcept {
     case Dim::S:
       return c.arch.segment_types;
     case Dim::C:
-      return classes;
+      return c.head_rows(classes);
     case Dim::R:
       return c.rotary_width / 2;
     case Dim::U:
@@ -240,13 +275,17 @@ Status validate(const Config& c) noexcept {
     return make_error(Code::bad_value, Error::no_offset, name, "%s", why);
   };
   const ArchSpec& a = c.arch;
-  if (a.norm != Norm::layer_norm) return fail("norm", "the file names no normalisation");
-  if (a.norm_place != NormPlace::post && a.norm_place != NormPlace::pre)
+  if (a.norm != Norm::layer_norm && a.norm != Norm::rms_norm) return fail("norm", "the file names no normalisation");
+  if (a.norm_place < NormPlace::post || a.norm_place > NormPlace::sandwich)
     return fail("norm_place", "the file names no place of the normalisation");
-  if (a.mask != Mask::bidirectional) return fail("mask", "the file names no attention mask");
+  if (a.mask != Mask::bidirectional && a.mask != Mask::causal) return fail("mask", "the file names no attention mask");
   if (a.ffn != Ffn::mlp && a.ffn != Ffn::gated) return fail("ffn", "the file names no kind of feed-forward block");
-  if (a.pool != Pool::first_token && a.pool != Pool::mean && a.pool != Pool::every_token) {
+  if (a.pool < Pool::first_token || a.pool > Pool::every_token) {
     return fail("pool", "the file names no pooling rule");
+  }
+  const bool pads = a.pool == Pool::last_not_pad || a.pool == Pool::first_pad_minus_1;
+  if (c.pad_id != 0 && (!pads || c.pad_id >= c.vocab)) {
+    return fail("pad_id", "set where no pooling rule asks for it, or beyond the vocabulary");
   }
   if (a.unbiased != 0 && (a.biases == 0 || a.unbiased == all_parts)) {
     return fail("unbiased", "parts without a bias are named where others have one");
@@ -256,10 +295,35 @@ Status validate(const Config& c) noexcept {
   }
   if (a.pooler == 0 && a.pooler_act != Act::none) return fail("pooler_act", "set without a pooler");
   if (a.pooler == 0 && a.pooler_norm != 0) return fail("pooler_norm", "set without a pooler");
-  if (a.skip_first_norm != 0 && (a.norm_place != NormPlace::pre || c.stored_layers != 0)) {
+  if (a.skip_first_norm != 0 && (a.norm_place == NormPlace::post || c.stored_layers != 0)) {
     return fail("skip_first_norm", "set where no norm comes before the attention, or where layers are shared");
   }
   if (c.global_every != 0 && c.window == 0) return fail("global_every", "set without a window");
+  if (c.window_first != 0 && c.window == 0) return fail("window_first", "set without a window");
+  if (c.global_first != 0 && c.global_first >= c.global_every) {
+    return fail("global_first", "must be below global_every");
+  }
+  if (a.biased(Part::norms) && (a.norm == Norm::rms_norm || a.norm_place == NormPlace::sandwich || a.qk_norm != 0)) {
+    return fail("unbiased", "norms of this kind or place have no bias");
+  }
+  if (a.qk_norm != 0 && a.norm != Norm::rms_norm) return fail("qk_norm", "only known with the norm rms_norm");
+  if (c.rotary_original != 0 && (a.position != Position::rotary || a.local_rotary != 0)) {
+    return fail("rotary_original", "set without rotary positions, or where layers with a window turn differently");
+  }
+  if (c.rotary_factor != 0 && a.position != Position::rotary)
+    return fail("rotary_factor", "set without rotary positions");
+  for (const auto& [name, value] :
+       {std::pair("rotary_factor", c.rotary_factor), std::pair("attn_scale", c.attn_scale),
+        std::pair("attn_softcap", c.attn_softcap), std::pair("logit_softcap", c.logit_softcap),
+        std::pair("embed_scale", c.embed_scale)}) {
+    if (std::bit_cast<uint64_t>(value) != 0 && !(value >= 1e-6 && value <= 1e6))
+      return fail(name, "must lie between 0.000001 and 1,000,000");
+  }
+  if (c.words != 0 && !a.biased(Part::heads)) return fail("words", "heads of words have biases");
+  if (c.logit_softcap != 0 && c.words == 0) return fail("logit_softcap", "set without heads of words");
+  if (c.attn_softcap != 0 && c.attention != AttentionType::f32) {
+    return fail("attention", "a softcap is only known with attention in f32");
+  }
   if (a.local_rotary != 0 && (c.window == 0 || a.position != Position::rotary)) {
     return fail("local_rotary", "set without a window or without rotary positions");
   }

@@ -19,10 +19,11 @@ namespace onepass {
 using kernels::Act;
 
 // Enumerator numbers are stored in model files: append only.
-enum class Norm : uint32_t { layer_norm = 1 };
+enum class Norm : uint32_t { layer_norm = 1, rms_norm = 2 };
 enum class NormPlace : uint32_t {
-  post = 1,  // x = norm(x + f(x))
-  pre = 2,   // x = x + f(norm(x))
+  post = 1,      // x = norm(x + f(x))
+  pre = 2,       // x = x + f(norm(x))
+  sandwich = 3,  // x = x + norm(f(norm(x)))
 };
 enum class Position : uint32_t {
   none = 0,
@@ -31,7 +32,10 @@ enum class Position : uint32_t {
   learned_after_pad = 2,
   rotary = 3,  // queries and keys are turned by their positions: 0, 1, ...
 };
-enum class Mask : uint32_t { bidirectional = 1 };
+enum class Mask : uint32_t {
+  bidirectional = 1,
+  causal = 2,  // a token sees itself and those before it
+};
 enum class Ffn : uint32_t {
   mlp = 1,    // down(act(up(x)))
   gated = 2,  // down(act(gate(x)) * up(x)); ffn.up has the rows of the gate, then those of up
@@ -48,8 +52,18 @@ constexpr uint32_t relative_key_term = 1, relative_query_term = 2;
 enum class Pool : uint32_t {
   first_token = 1,
   mean = 2,
-  every_token = 6,  // none: the heads read the rows of all tokens
+  last = 3,
+  // The last token that is not Config::pad_id, which is a token of the text where the padding doubles as the end of
+  // a text; the first token where there is no other.
+  last_not_pad = 4,
+  first_pad_minus_1 = 5,  // the token before the first pad_id; the last one where there is none, or where it is first
+  every_token = 6,        // none: the heads read the rows of all tokens
 };
+
+// Whether the row of one token is all that is pooled.
+constexpr bool pools_one_token(Pool pool) noexcept {
+  return pool == Pool::first_token || (pool >= Pool::last && pool <= Pool::first_pad_minus_1);
+}
 
 // What can go without a bias in a model whose other parts have one: bits of ArchSpec::unbiased.
 enum class Part : uint32_t { qkv = 1, attn_out = 2, ffn = 4, norms = 8, pooler = 16, heads = 32, embed_project = 64 };
@@ -76,6 +90,7 @@ struct ArchSpec {
   uint32_t local_rotary = 0;     // 1: layers with a window turn by frequencies of their own
   Relative relative{};
   uint32_t relative_terms = 0;  // sum of relative_key_term and relative_query_term
+  uint32_t qk_norm = 0;         // 1: the norm of each head of queries and of keys, before they are turned
 
   constexpr bool biased(Part part) const noexcept {
     return biases != 0 && (unbiased & static_cast<uint32_t>(part)) == 0;
@@ -98,10 +113,24 @@ struct Config {
   double norm_eps = 0;
   AttentionType attention = AttentionType::f32;
   uint32_t rotary_width = 0;  // elements of a head that are turned, the first ones; even
-  // Layers with a window see so many tokens before and behind each one: all layers but every global_every-th, beginning
-  // with layer 0 (global_every 0: all of them). 0: no layer has a window.
+  // Layers with a window see so many tokens before and behind each one; with a causal mask, so many up to and with it.
+  // They are all layers from window_first on but global_first, global_first + global_every, ... (global_every 0: all of
+  // them). 0: no layer has a window.
   uint32_t window = 0;
+  uint32_t window_first = 0;
   uint32_t global_every = 0;
+  uint32_t global_first = 0;
+  // Texts of more than rotary_original tokens turn by the frequencies rotary.long; 0: there are none.
+  uint32_t rotary_original = 0;
+  double rotary_factor = 0;  // of cosines and sines; 0: 1
+  uint32_t pad_id = 0;       // where pool asks for it
+  double attn_scale = 0;     // of the scores; 0: 1 / sqrt(E)
+  double attn_softcap = 0;   // c: scores become c * tanh(score / c); 0: they stay
+  double embed_scale = 0;    // of token rows; 0: 1
+  // Heads are words of a language model: so many rows a class, whose logits are capped as attn_softcap caps scores;
+  // a class has the logarithm of the sum of their exponentials. 0: a head is a product.
+  uint32_t words = 0;
+  double logit_softcap = 0;
   uint32_t relative_rows = 0;  // W, rows of the relative tables
 
   // Rows of logits that a pass over `tokens` tokens of `texts` texts leaves behind.
@@ -109,8 +138,10 @@ struct Config {
     return arch.pool == Pool::every_token ? tokens : texts;
   }
   constexpr bool windowed(size_t l) const noexcept {
-    return window != 0 && (global_every == 0 || l % global_every != 0);
+    return window != 0 && l >= window_first && (global_every == 0 || l % global_every != global_first);
   }
+  constexpr size_t head_rows(size_t classes) const noexcept { return words != 0 ? classes * words : classes; }
+  constexpr bool causal() const noexcept { return arch.mask == Mask::causal; }
   // Rows of the first product of a feed-forward block.
   constexpr size_t ffn_rows() const noexcept { return (arch.ffn == Ffn::gated ? size_t{2} : size_t{1}) * ffn_width; }
   constexpr uint32_t table_width() const noexcept { return embed_width != 0 ? embed_width : width; }
@@ -124,6 +155,7 @@ constexpr uint32_t max_layers = 256;
 constexpr uint32_t max_width = 65536;
 constexpr uint32_t max_classes = 65536;
 constexpr uint32_t max_model_heads = 64;
+constexpr uint32_t max_words = 64;  // of a class
 constexpr uint32_t max_text_tokens = 1u << 20;
 
 // Every relation between the numbers that the forward pass relies on.
@@ -163,22 +195,27 @@ enum class Slot : uint8_t {
   embed_project_b,
   rotary_global,   // radians a position, of every pair of elements
   rotary_local,    // the same, of layers with a window
+  rotary_long,     // the same, of texts beyond rotary_original tokens
   relative_index,  // row of the relative tables, a whole number, by distance -(max_tokens - 1) to max_tokens - 1
   relative_bias,
   attn_qkv_w,  // rows of Q, then K, then V
   attn_qkv_b,
   attn_relative_key,  // what the keys' product makes of the relative embeddings
   attn_relative_query,
+  attn_q_norm_w,  // of every head alike
+  attn_k_norm_w,
   attn_out_w,
   attn_out_b,
   attn_norm_w,  // after the attention's residual sum, or before the attention (NormPlace)
   attn_norm_b,
+  attn_post_norm_w,  // of what the attention adds, in NormPlace::sandwich
   ffn_up_w,
   ffn_up_b,
   ffn_down_w,
   ffn_down_b,
   ffn_norm_w,
   ffn_norm_b,
+  ffn_post_norm_w,
   final_norm_w,
   final_norm_b,
   pooler_w,
@@ -191,7 +228,7 @@ enum class Slot : uint8_t {
 constexpr size_t slot_count = static_cast<size_t>(Slot::head_b) + 1;
 
 // R: pairs of elements that are turned; U: rows of the first product of a feed-forward block, F or 2 F; X: distances.
-enum class Dim : uint8_t { one, B, D, HE, QKV, F, V, P, S, C, R, U, H, W, X };
+enum class Dim : uint8_t { one, B, D, HE, QKV, F, V, P, S, C, R, U, H, W, X, GE, E };
 
 struct SlotSpec {
   Slot slot;

@@ -28,27 +28,35 @@ bool int8_attention(const Config& config, size_t tokens) noexcept {
   return config.attention == AttentionType::i8 && tokens <= kernels::max_attention_i8_keys;
 }
 
-// One head for a kernel of either type.
+// Heads of one group for a kernel of either type.
 template <class Args>
-Args attention_args(const Config& config, size_t layer, size_t head, ConstMatrix q, size_t q_count, ConstMatrix k,
-                    ConstMatrix v, size_t kv_count, Matrix out, float* scratch) noexcept {
+Args attention_args(const Config& config, size_t layer, HeadRange heads, ConstMatrix q, size_t first, size_t q_count,
+                    ConstMatrix k, ConstMatrix v, size_t kv_count, Matrix out, float* scratch) noexcept {
   const size_t width = config.head_width;
-  const size_t kv_head = head / (config.heads / config.kv_heads);
-  const size_t window = config.windowed(layer) ? config.window : kernels::unlimited;
-  return {.q = q.data + head * width,
+  const size_t kv_head = heads.begin / (config.heads / config.kv_heads);
+  kernels::KeyWindow window{first, kernels::unlimited, config.causal() ? 0 : kernels::unlimited};
+  if (config.windowed(layer)) {
+    window.left = config.causal() ? config.window - 1 : config.window;
+    if (!config.causal()) window.right = config.window;
+  }
+  return {.q = q.data + heads.begin * width,
           .q_stride = q.stride,
           .k = k.data + kv_head * width,
           .k_stride = k.stride,
           .v = v.data + kv_head * width,
           .v_stride = v.stride,
-          .out = out.data + head * width,
+          .out = out.data + heads.begin * width,
           .out_stride = out.stride,
           .q_count = q_count,
           .kv_count = kv_count,
           .head_width = width,
-          .scale = 1.0f / std::sqrt(static_cast<float>(width)),
+          .scale = config.attn_scale != 0 ? static_cast<float>(config.attn_scale)
+                                          : 1.0f / std::sqrt(static_cast<float>(width)),
           .scratch = scratch,
-          .window = {0, window, window}};
+          .window = window,
+          .q_heads = heads.end - heads.begin,
+          .q_head_stride = width,
+          .out_head_stride = width};
 }
 
 kernels::RelativeTerms relative_terms(const Config& config, const Weights& weights, size_t layer, size_t head,
@@ -74,21 +82,22 @@ size_t attention_floats(const Config& config, size_t tokens) noexcept {
   return int8_attention(config, tokens) ? i8 / sizeof(float) : std::max(f32, i8 / sizeof(float));
 }
 
-void attention_head(const Config& config, const Weights& weights, const KernelTable& kernels, size_t layer, size_t head,
-                    ConstMatrix q, size_t q_count, ConstMatrix k, ConstMatrix v, size_t kv_count,
-                    const uint16_t* relative_index, Matrix out, const RowScratch& scratch) noexcept {
+void attention_heads(const Config& config, const Weights& weights, const KernelTable& kernels, size_t layer,
+                     HeadRange heads, ConstMatrix q, size_t first, size_t q_count, ConstMatrix k, ConstMatrix v,
+                     size_t kv_count, const uint16_t* relative_index, Matrix out, const RowScratch& scratch) noexcept {
   if (int8_attention(config, kv_count)) {
-    kernels.attention_i8(
-        attention_args<kernels::AttentionI8>(config, layer, head, q, q_count, k, v, kv_count, out, scratch.attention));
+    kernels.attention_i8(attention_args<kernels::AttentionI8>(config, layer, heads, q, first, q_count, k, v, kv_count,
+                                                              out, scratch.attention));
     return;
   }
-  auto args =
-      attention_args<kernels::AttentionF32>(config, layer, head, q, q_count, k, v, kv_count, out, scratch.attention);
+  auto args = attention_args<kernels::AttentionF32>(config, layer, heads, q, first, q_count, k, v, kv_count, out,
+                                                    scratch.attention);
+  args.softcap = static_cast<float>(config.attn_softcap);
   if (config.arch.relative == Relative::none) {
     kernels.attention_f32(args);
     return;
   }
-  const kernels::RelativeTerms terms = relative_terms(config, weights, layer, head, relative_index);
+  const kernels::RelativeTerms terms = relative_terms(config, weights, layer, heads.begin, relative_index);
   const uint32_t kinds = config.arch.relative_terms;
   const float parts = 1.0f + static_cast<float>((kinds & 1) + (kinds >> 1));
   args.scale = 1.0f / std::sqrt(static_cast<float>(config.head_width) * parts);

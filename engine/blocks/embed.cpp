@@ -22,6 +22,17 @@ void embed_rows(const Config& config, const Weights& weights, const kernels::Ker
   };
   // The order of the sums is that of the reference implementation: token, segment, position.
   gather(weights.token, ids, false);
+  if (config.embed_scale != 0) {
+    kernels.add_scaled({.x = nullptr,
+                        .r = sum.data,
+                        .y = sum.data,
+                        .rows = rows,
+                        .width = width,
+                        .x_stride = 0,
+                        .r_stride = sum.stride,
+                        .y_stride = sum.stride,
+                        .scale = static_cast<float>(config.embed_scale)});
+  }
   if (config.arch.segment_types != 0) {
     std::memset(scratch.ids, 0, rows * sizeof(uint32_t));
     gather(weights.segment, scratch.ids, true);
@@ -38,7 +49,10 @@ void embed_rows(const Config& config, const Weights& weights, const kernels::Ker
   if (config.arch.embed_norm != 0) {
     norm_rows(config, weights.embed_norm, kernels, sum, {nullptr, 0}, rows, width, sum);
   }
-  if (config.embed_width != 0) linear_rows(kernels, weights.embed_project, sum, rows, out, scratch);
+  if (config.embed_width != 0) {
+    Crew alone;
+    linear_rows(kernels, weights.embed_project, sum, rows, out, scratch, alone);
+  }
 }
 
 }  // namespace onepass

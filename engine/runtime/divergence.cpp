@@ -20,7 +20,7 @@ Divergence divergence(const HeadView& head, std::span<const float> a, std::span<
   }
   switch (head.kind) {
     case HeadKind::single_label:
-    case HeadKind::token_label:  // of one token
+    case HeadKind::token_label:
       out.total_variation = static_cast<float>(absolute / 2);
       out.label_flips = flips / 2;
       break;

@@ -21,13 +21,16 @@ struct Shape {
 
 // Every buffer of a pass.
 struct Buffers {
-  uint32_t* positions;  // [T]
-  float* x;             // [T,D]
-  float* qkv;           // [T,QKV]
-  float* attn;          // [T,HE]
-  float* pooled_x;      // [B,D]
-  float* pooled_q;      // [B,pooled_q_stride]
-  uint8_t* slots;       // RowScratch of every thread
+  uint32_t* positions;         // [T]
+  uint32_t* pooled_rows;       // [B], of x, where pools_one_token
+  uint32_t* pooled_positions;  // [B]
+  float* x;                    // [T,D]
+  float* qkv;                  // [T,QKV]
+  float* attn;                 // [T,HE]
+  float* pooled_x;             // [B,D]
+  float* pooled_q;             // [B,pooled_q_stride]
+  uint32_t* flags;             // [threads][Crew::flag_stride]
+  uint8_t* slots;              // RowScratch of every thread
   size_t slot_bytes;
 
   RowScratch slot(const Config& config, const Shape& shape, size_t i) const noexcept;
@@ -42,14 +45,16 @@ size_t pooled_q_stride(const Config& c) noexcept {
 
 RowScratch take_scratch(Arena& arena, const Config& c, const Shape& shape) noexcept {
   const size_t width = c.width;
-  const size_t widest = std::max({width, size_t{c.table_width()}, c.ffn_rows(), query_width(c)});
+  const size_t widest = std::max({width, size_t{c.table_width()}, c.ffn_rows(), query_width(c),
+                                  c.words != 0 ? c.head_rows(shape.total_classes) : 0});
   RowScratch s;
   s.wide = arena.take<float>(chunk_rows * widest);
   s.narrow = arena.take<float>(chunk_rows * width);
-  s.normed = arena.take<float>(c.arch.norm_place == NormPlace::pre ? chunk_rows * width : 0);
+  s.normed = arena.take<float>(c.arch.norm_place != NormPlace::post ? chunk_rows * width : 0);
   s.codes = arena.take<int8_t>(chunk_rows * codes_stride(widest));
   s.scales = arena.take<float>(chunk_rows);
   s.peaks = arena.take<int32_t>(chunk_rows * 16);
+  s.all_peaks = arena.take<int32_t>(shape.threads > 1 ? chunk_rows * 16 : 0);
   s.ids = arena.take<uint32_t>(chunk_rows);
   s.attention = arena.take<float>(attention_floats(c, shape.longest));
   return s;
@@ -63,11 +68,14 @@ RowScratch Buffers::slot(const Config& config, const Shape& shape, size_t i) con
 Buffers take_buffers(Arena& arena, const Config& c, const Shape& shape) noexcept {
   Buffers b;
   b.positions = arena.take<uint32_t>(shape.tokens);
+  b.pooled_rows = arena.take<uint32_t>(shape.texts);
+  b.pooled_positions = arena.take<uint32_t>(shape.texts);
   b.x = arena.take<float>(shape.tokens * c.width);
   b.qkv = arena.take<float>(shape.tokens * qkv_width(c));
   b.attn = arena.take<float>(shape.tokens * query_width(c));
   b.pooled_x = arena.take<float>(shape.texts * c.width);
   b.pooled_q = arena.take<float>(shape.texts * pooled_q_stride(c));
+  b.flags = arena.take<uint32_t>(shape.threads > 1 ? shape.threads * Crew::flag_stride : 0);
   Arena one(nullptr);
   take_scratch(one, c, shape);
   b.slot_bytes = one.used();
@@ -97,197 +105,359 @@ class Pass {
         pooled_x_{buffers.pooled_x, config.width},
         pooled_q_{buffers.pooled_q, pooled_q_stride(config)} {}
 
+  // An error where `control` stopped it.
   Status run() noexcept {
     fill_positions();
-    rows_in_chunks(batch_.tokens(), [&](size_t begin, size_t rows, const RowScratch& scratch) {
-      embed_rows(config_, weights_, kernels_, batch_.ids.data() + begin, buffers_.positions + begin, rows,
-                 {x_.row(begin), x_.stride}, scratch);
-      project(0, begin, rows, scratch);
-    });
-    observe("embed", x_, batch_.tokens());
-    for (size_t l = 0; l < config_.layers; ++l) {
-      ONEPASS_TRY(control_.check());
-      attend(l);
-      if (pools_first(l)) {
-        rows_in_chunks(batch_.texts(), [&](size_t begin, size_t rows, const RowScratch& scratch) {
-          for (size_t b = begin; b < begin + rows; ++b) {
-            std::memcpy(pooled_x_.row(b), x_.row(batch_.starts[b]), config_.width * sizeof(float));
-          }
-          layer_tail_rows(config_, layer(l), kernels_, {attn_.row(begin), attn_.stride}, rows,
-                          {pooled_x_.row(begin), pooled_x_.stride}, scratch);
-          if (config_.arch.final_norm == 0) finish(pooled_rows(begin), begin, rows, scratch);
-        });
-        observe_layer(l, pooled_x_, batch_.texts());
-        if (config_.arch.final_norm == 0) return {};
-        rows_in_chunks(batch_.texts(), [&](size_t begin, size_t rows, const RowScratch& scratch) {
-          final_norm(pooled_rows(begin), rows);
-          finish(pooled_rows(begin), begin, rows, scratch);
-        });
-        observe("final_norm", pooled_x_, batch_.texts());
-        return {};
-      }
-      rows_in_chunks(batch_.tokens(), [&](size_t begin, size_t rows, const RowScratch& scratch) {
-        const Matrix x{x_.row(begin), x_.stride};
-        layer_tail_rows(config_, layer(l), kernels_, {attn_.row(begin), attn_.stride}, rows, x, scratch);
-        if (l + 1 < config_.layers)
-          project(l + 1, begin, rows, scratch);
-        else if (labels_tokens() && config_.arch.final_norm == 0)
-          finish(x, begin, rows, scratch);
-      });
-      observe_layer(l, x_, batch_.tokens());
+    if (executor_.run_together == nullptr || executor_.threads <= 1) {
+      Crew alone;
+      run_member(alone);
+      return stopped_;
     }
-    if (config_.arch.final_norm != 0) {
-      rows_in_chunks(batch_.tokens(), [&](size_t begin, size_t rows, const RowScratch& scratch) {
-        final_norm({x_.row(begin), x_.stride}, rows);
-        if (labels_tokens()) finish({x_.row(begin), x_.stride}, begin, rows, scratch);
-      });
-      observe("final_norm", x_, batch_.tokens());
-    }
-    if (labels_tokens()) return {};
-    rows_in_chunks(batch_.texts(), [&](size_t begin, size_t rows, const RowScratch& scratch) {
-      for (size_t b = begin; b < begin + rows; ++b) {
-        pool_text(config_.arch.pool, {x_.row(batch_.starts[b]), x_.stride}, text_tokens(b), config_.width,
-                  pooled_x_.row(b));
-      }
-      finish(pooled_rows(begin), begin, rows, scratch);
+    std::memset(buffers_.flags, 0, executor_.threads * Crew::flag_stride * sizeof(uint32_t));
+    run_all_together(executor_, [&](size_t slot, size_t slots) {
+      Crew crew(slot, slots, buffers_.flags);
+      run_member(crew);
     });
-    return {};
+    return stopped_;
   }
 
  private:
+  // The pass, by each thread of an executor that runs them together, or by one that lets the executor run each section.
+  void run_member(Crew& crew) noexcept {
+    over_rows(crew, batch_.tokens(), [&](size_t begin, size_t rows, const RowScratch& scratch, const Workplace& place) {
+      const Range own = place.crew->share(rows);
+      const Matrix x{x_.row(begin + own.begin), x_.stride};
+      embed_rows(config_, weights_, kernels_, batch_.ids.data() + begin + own.begin,
+                 buffers_.positions + begin + own.begin, own.end - own.begin, x, *place.own);
+      place.crew->sync();
+      first_attention_input_rows(config_, layer(0), kernels_, {x_.row(begin), x_.stride}, own, scratch);
+      project(0, begin, rows, scratch, place);
+    });
+    observe(crew, "embed", x_, batch_.tokens());
+    for (size_t l = 0; l < config_.layers; ++l) {
+      if (stops(crew)) return;
+      attend(crew, l);
+      if (pools_one(l)) {
+        over_rows(crew, batch_.texts(),
+                  [&](size_t begin, size_t rows, const RowScratch& scratch, const Workplace& place) {
+                    const Range own = place.crew->share(rows);
+                    for (size_t b = begin + own.begin; b < begin + own.end; ++b) {
+                      std::memcpy(pooled_x_.row(b), x_.row(buffers_.pooled_rows[b]), config_.width * sizeof(float));
+                    }
+                    layer_tail_rows(config_, layer(l), nullptr, kernels_, {attn_.row(begin), attn_.stride}, rows,
+                                    {pooled_x_.row(begin), pooled_x_.stride}, scratch, place);
+                    if (config_.arch.final_norm == 0) {
+                      finish(pooled_rows(begin), begin, rows, scratch, *place.crew);
+                    }
+                  });
+        observe_layer(crew, l, pooled_x_, batch_.texts());
+        if (config_.arch.final_norm == 0) return;
+        over_rows(crew, batch_.texts(),
+                  [&](size_t begin, size_t rows, const RowScratch& scratch, const Workplace& place) {
+                    final_norm(pooled_x_, begin, place.crew->share(rows));
+                    finish(pooled_rows(begin), begin, rows, scratch, *place.crew);
+                  });
+        observe(crew, "final_norm", pooled_x_, batch_.texts());
+        return;
+      }
+      over_rows(crew, batch_.tokens(),
+                [&](size_t begin, size_t rows, const RowScratch& scratch, const Workplace& place) {
+                  const bool last = l + 1 == config_.layers;
+                  layer_tail_rows(config_, layer(l), last ? nullptr : &layer(l + 1), kernels_,
+                                  {attn_.row(begin), attn_.stride}, rows, {x_.row(begin), x_.stride}, scratch, place);
+                  if (!last) {
+                    project(l + 1, begin, rows, scratch, place);
+                  } else if (labels_tokens() && config_.arch.final_norm == 0) {
+                    finish({x_.row(begin), x_.stride}, begin, rows, scratch, *place.crew);
+                  }
+                });
+      observe_layer(crew, l, x_, batch_.tokens());
+    }
+    if (config_.arch.final_norm != 0) {
+      over_rows(crew, batch_.tokens(),
+                [&](size_t begin, size_t rows, const RowScratch& scratch, const Workplace& place) {
+                  final_norm(x_, begin, place.crew->share(rows));
+                  if (labels_tokens()) finish({x_.row(begin), x_.stride}, begin, rows, scratch, *place.crew);
+                });
+      observe(crew, "final_norm", x_, batch_.tokens());
+    }
+    if (labels_tokens()) return;
+    crew.sync();
+    over_rows(crew, batch_.texts(), [&](size_t begin, size_t rows, const RowScratch& scratch, const Workplace& place) {
+      const Range own = place.crew->share(rows);
+      for (size_t b = begin + own.begin; b < begin + own.end; ++b) {
+        mean_of_rows({x_.row(batch_.starts[b]), x_.stride}, text_tokens(b), config_.width, pooled_x_.row(b));
+      }
+      finish(pooled_rows(begin), begin, rows, scratch, *place.crew);
+    });
+  }
+
+  // True for every member of the crew where one is to stop: the first looks, and the others hear of it.
+  bool stops(Crew& crew) noexcept {
+    if (control_.cancel == nullptr && control_.deadline == 0 && !control_.yield) return false;
+    if (crew.member() == 0) stopped_ = control_.check();
+    crew.sync();
+    return !stopped_.ok();
+  }
+
   const LayerWeights& layer(size_t l) const noexcept { return weights_.layers[config_.stored_layer(l)]; }
   size_t text_tokens(size_t b) const noexcept { return batch_.starts[b + 1] - batch_.starts[b]; }
 
   bool labels_tokens() const noexcept { return config_.arch.pool == Pool::every_token; }
   Matrix pooled_rows(size_t begin) const noexcept { return {pooled_x_.row(begin), pooled_x_.stride}; }
 
-  // True in the layer of which only the first token of each text is needed.
-  bool pools_first(size_t layer) const noexcept {
-    return layer + 1 == config_.layers && config_.arch.pool == Pool::first_token;
+  // True in the layer of which only one token of each text is needed.
+  bool pools_one(size_t layer) const noexcept {
+    return layer + 1 == config_.layers && pools_one_token(config_.arch.pool);
   }
 
   void fill_positions() noexcept {
     const uint32_t first = config_.arch.position_first;
     const bool skip_pad = config_.arch.position == Position::learned_after_pad;
     for (size_t b = 0; b < batch_.texts(); ++b) {
-      uint32_t next = first;
+      const bool is_long = config_.rotary_original != 0 && text_tokens(b) > config_.rotary_original;
+      uint32_t next = is_long ? static_cast<uint32_t>(tables_.long_row()) : first;
       for (size_t t = batch_.starts[b]; t < batch_.starts[b + 1]; ++t) {
         buffers_.positions[t] = skip_pad && batch_.ids[t] + 1 == first ? first - 1 : next++;
       }
+      if (!pools_one_token(config_.arch.pool)) continue;
+      const size_t token = pooled_token(config_, batch_.ids.subspan(batch_.starts[b], text_tokens(b)));
+      buffers_.pooled_rows[b] = static_cast<uint32_t>(batch_.starts[b] + token);
+      buffers_.pooled_positions[b] = buffers_.positions[buffers_.pooled_rows[b]];
     }
   }
 
-  // f(begin, rows, scratch) over [0, count), every thread its own contiguous part.
+  // True where threads that run together share out the channels of products over `rows` rows, and not the rows: each
+  // then reads its share of the weights, and what the others made. Measured (docs/performance.md): with more rows a
+  // thread the weights come as fast as they are used, and what is handed over grows with the rows.
+  bool shares_channels(const Crew& crew, size_t rows) const noexcept {
+    const size_t rows_a_thread = kernels_.isa == kernels::Isa::avx512vnni ? 12 : 20;
+    return !crew.alone() && rows <= rows_a_thread * crew.members();
+  }
+
+  // f(begin, rows, scratch, place) over [0, count) in chunks: every thread its own contiguous part, or the whole crew
+  // each chunk. What f wrote is seen by the crew when this returns, but where threads share channels.
   template <class F>
-  void rows_in_chunks(size_t count, F&& f) noexcept {
-    run_on_all(executor_, [&](size_t slot, size_t slots) {
+  void over_rows(Crew& crew, size_t count, F&& f) noexcept {
+    if (shares_channels(crew, count)) {
+      const RowScratch scratch = buffers_.slot(config_, shape_, 0), own = buffers_.slot(config_, shape_, crew.member());
+      for (size_t begin = 0; begin < count; begin += chunk_rows) {
+        if (begin != 0) crew.sync();  // the scratch may still be read
+        f(begin, std::min(chunk_rows, count - begin), scratch, Workplace{&crew, &own, buffers_.slot_bytes});
+      }
+      return;
+    }
+    over_slots(crew, [&](size_t slot, size_t slots) {
       const Range part = split_range(count, slot, slots);
       const RowScratch scratch = buffers_.slot(config_, shape_, slot);
+      Crew alone;
       for (size_t begin = part.begin; begin < part.end; begin += chunk_rows) {
-        f(begin, std::min(chunk_rows, part.end - begin), scratch);
+        f(begin, std::min(chunk_rows, part.end - begin), scratch, Workplace{&alone, &scratch, 0});
       }
     });
   }
 
-  // Q, K and V of layer `l` for the rows [begin, begin + rows); queries of pooled rows alone where that is enough.
-  void project(size_t l, size_t begin, size_t rows, const RowScratch& scratch) noexcept {
-    const Linear& qkv = layer(l).qkv;
-    const ConstMatrix x =
-        attention_input_rows(config_, layer(l), l, kernels_, {x_.row(begin), x_.stride}, rows, scratch);
-    const LinearInput input = prepare_input(kernels_, qkv, x, rows, scratch);
-    const Matrix out{qkv_.row(begin), qkv_.stride};
-    if (!pools_first(l)) {
-      linear_channels(kernels_, qkv, input, out, 0, qkv.n);
-      rotate(l, begin, out, config_.heads + config_.kv_heads, rows);
-      return;
+  // f(slot, slots) on every thread, and what it wrote is seen by all.
+  template <class F>
+  void over_slots(Crew& crew, F&& f) noexcept {
+    if (crew.alone()) {
+      run_on_all(executor_, f);
+    } else {
+      f(crew.member(), crew.members());
+      crew.sync();
     }
-    linear_channels(kernels_, qkv, input, out, query_width(config_) / 32 * 32, qkv.n);
-    rotate(l, begin, {out.data + query_width(config_), out.stride}, config_.kv_heads, rows);
-    // The texts whose first token lies in these rows are neighbours: their rows are moved together, so that their
-    // queries are one product. They stand at position 0, where nothing is turned.
-    const auto first = std::lower_bound(batch_.starts.begin(), batch_.starts.end() - 1, begin);
-    const auto last = std::lower_bound(first, batch_.starts.end() - 1, begin + rows);
-    const auto b0 = static_cast<size_t>(first - batch_.starts.begin());
-    LinearInput pooled{{scratch.narrow, config_.width},
-                       static_cast<size_t>(last - first),
-                       input.codes,
-                       input.codes_stride,
-                       input.scales};
+  }
+
+  // The heads whose queries, keys and values a member computes, and attends with.
+  struct OwnHeads {
+    Range q, kv;
+  };
+  OwnHeads own_heads(const Crew& crew) const noexcept {
+    const Range kv = crew.share(config_.kv_heads);
+    const size_t group = config_.heads / config_.kv_heads;
+    return {{kv.begin * group, kv.end * group}, kv};
+  }
+  // True where members' heads are whole panels of the product: then nobody waits between the product and attention.
+  bool heads_are_panels(const Crew& crew) const noexcept {
+    const size_t width = config_.head_width, unit = width * (config_.heads / config_.kv_heads);
+    if (query_width(config_) % 32 != 0 || width * config_.kv_heads % 32 != 0) return false;
+    for (size_t m = 1; m < crew.members(); ++m) {
+      const size_t first = split_range(config_.kv_heads, m, crew.members()).begin;
+      if (first * width % 32 != 0 || first * unit % 32 != 0) return false;
+    }
+    return true;
+  }
+
+  // Q, K and V of layer `l` for the rows [begin, begin + rows), which are prepared; queries of pooled rows alone where
+  // that is enough.
+  void project(size_t l, size_t begin, size_t rows, const RowScratch& scratch, const Workplace& place) noexcept {
+    Crew& crew = *place.crew;
+    crew.sync();
+    const Linear& qkv = layer(l).qkv;
+    const ConstMatrix x = attention_input(config_, l, {x_.row(begin), x_.stride}, scratch);
+    const LinearInput input = prepared_input(qkv, x, rows, scratch);
+    const Matrix out{qkv_.row(begin), qkv_.stride};
+    const size_t q_width = query_width(config_), kv_width = size_t{config_.kv_heads} * config_.head_width;
+    const OwnHeads heads = own_heads(crew);
+    const bool pooled_only = pools_one(l);
+    const bool by_heads = !crew.alone() && heads_are_panels(crew);
+    const auto multiply = [&](size_t first, Range own_of_it) {
+      const size_t width = config_.head_width;
+      linear_channels(kernels_, qkv, input, out, first + own_of_it.begin * width, first + own_of_it.end * width);
+    };
+    if (by_heads) {
+      if (!pooled_only) multiply(0, heads.q);
+      multiply(q_width, heads.kv);
+      multiply(q_width + kv_width, heads.kv);
+    } else {
+      const size_t first = pooled_only ? q_width / 32 * 32 : 0;
+      const Range own = crew.share(qkv.n - first, 32);
+      linear_channels(kernels_, qkv, input, out, first + own.begin, first + own.end);
+    }
+    Pooled pooled{};
+    if (pooled_only) pooled = project_pooled(l, begin, input, by_heads, scratch, place);
+    if (!crew.alone() && !by_heads) crew.sync();
+    const uint32_t* positions = buffers_.positions + begin;
+    if (pooled_only) {
+      place_heads(l, layer(l).q_norm, {pooled_q_.row(pooled.first), pooled_q_.stride}, heads.q,
+                  buffers_.pooled_positions + pooled.first, pooled.count);
+    } else {
+      place_heads(l, layer(l).q_norm, out, heads.q, positions, rows);
+    }
+    place_heads(l, layer(l).k_norm, {out.data + q_width, out.stride}, heads.kv, positions, rows);
+  }
+
+  // Norms and turns some heads of queries or keys.
+  void place_heads(size_t l, const NormWeights& norm, Matrix all, Range heads, const uint32_t* positions,
+                   size_t rows) noexcept {
+    if (heads.empty() || rows == 0) return;
+    const Matrix x{all.data + heads.begin * config_.head_width, all.stride};
+    const size_t count = heads.end - heads.begin;
+    if (config_.arch.qk_norm != 0) norm_heads(config_, norm, kernels_, x, count, rows);
+    if (config_.arch.position != Position::rotary) return;
+    rotate_rows(config_, config_.windowed(l) ? tables_.local() : tables_.global(), kernels_, x, count, positions, rows);
+  }
+
+  // Texts [first, first + count).
+  struct Pooled {
+    size_t first, count;
+  };
+  // The queries of the texts whose pooled token lies in the rows [begin, begin + input.rows). They are neighbours:
+  // their rows are moved together, so that their queries are one product.
+  Pooled project_pooled(size_t l, size_t begin, const LinearInput& input, bool by_heads, const RowScratch& scratch,
+                        const Workplace& place) noexcept {
+    const uint32_t* all = buffers_.pooled_rows;
+    const uint32_t* first = std::lower_bound(all, all + batch_.texts(), begin);
+    const uint32_t* last = std::lower_bound(first, all + batch_.texts(), begin + input.rows);
+    const auto b0 = static_cast<size_t>(first - all);
+    // A crew's codes are still read by others, and its buffers of wide rows by nobody.
+    const bool alone = place.crew->alone();
+    int8_t* codes = alone ? scratch.codes : reinterpret_cast<int8_t*>(place.own->wide);
+    float* scales = alone ? scratch.scales : reinterpret_cast<float*>(place.own->all_peaks);
+    float* floats = alone ? scratch.narrow : place.own->wide;
+    const LinearInput pooled{{floats, config_.width},
+                             static_cast<size_t>(last - first),
+                             input.codes != nullptr ? codes : nullptr,
+                             input.codes_stride,
+                             scales};
     for (size_t i = 0; i < pooled.rows; ++i) {
-      const size_t row = batch_.starts[b0 + i] - begin;  // >= i, so moving forward overwrites nothing still needed
+      const size_t row = first[i] - begin;  // >= i, so moving forward overwrites nothing still needed
       if (input.codes != nullptr) {
-        std::memmove(scratch.codes + i * input.codes_stride, scratch.codes + row * input.codes_stride,
-                     input.codes_stride);
-        scratch.scales[i] = scratch.scales[row];
+        std::memmove(codes + i * input.codes_stride, input.codes + row * input.codes_stride, input.codes_stride);
+        scales[i] = input.scales[row];
       } else {
-        std::memcpy(scratch.narrow + i * config_.width, x.row(row), config_.width * sizeof(float));
+        std::memcpy(floats + i * config_.width, input.x.row(row), config_.width * sizeof(float));
       }
     }
-    linear_channels(kernels_, qkv, pooled, {pooled_q_.row(b0), pooled_q_.stride}, 0, pooled_q_.stride);
+    const Range own = by_heads ? own_heads(*place.crew).q : place.crew->share(pooled_q_.stride, 32);
+    const size_t unit = by_heads ? config_.head_width : 1;
+    linear_channels(kernels_, layer(l).qkv, pooled, {pooled_q_.row(b0), pooled_q_.stride}, own.begin * unit,
+                    own.end * unit);
+    return {b0, pooled.rows};
   }
 
-  void rotate(size_t l, size_t begin, Matrix x, size_t heads, size_t rows) noexcept {
-    if (config_.arch.position != Position::rotary) return;
-    rotate_rows(config_, config_.windowed(l) ? tables_.local() : tables_.global(), kernels_, x, heads,
-                buffers_.positions + begin, rows);
+  void final_norm(Matrix all, size_t begin, Range rows) noexcept {
+    if (rows.empty()) return;
+    const Matrix x{all.row(begin + rows.begin), all.stride};
+    norm_rows(config_, weights_.final_norm, kernels_, x, {nullptr, 0}, rows.end - rows.begin, config_.width, x);
   }
 
-  void final_norm(Matrix x, size_t rows) noexcept {
-    norm_rows(config_, weights_.final_norm, kernels_, x, {nullptr, 0}, rows, config_.width, x);
-  }
-
-  // Attention of every text and head; pairs are dealt out by their cost, which grows with the square of the length.
-  void attend(size_t layer) noexcept {
-    const bool first_only = pools_first(layer);
-    const auto cost = [&](size_t b) {
+  // Attention of every text and head. Heads that share keys and values are computed together, but where that would
+  // leave slots without work. Members of a crew have heads of their own; else what is computed together is dealt out by
+  // its cost, which grows with the square of the length.
+  void attend(Crew& crew, size_t layer) noexcept {
+    if (shares_channels(crew, batch_.tokens())) {
+      const RowScratch own = buffers_.slot(config_, shape_, crew.member());
+      const Range kv = own_heads(crew).kv;
+      const size_t group = config_.heads / config_.kv_heads;
+      for (size_t b = 0; b < batch_.texts(); ++b) {
+        for (size_t g = kv.begin; g < kv.end; ++g) attend_text(layer, b, {g * group, (g + 1) * group}, own);
+      }
+      crew.sync();
+      return;
+    }
+    const bool one_only = pools_one(layer);
+    const size_t groups = config_.kv_heads, group = config_.heads / groups;
+    const auto cost = [&](size_t b, size_t heads) {
       const auto t = static_cast<double>(text_tokens(b));
-      return first_only ? t : t * t;
+      return (one_only ? t : t * t) * static_cast<double>(heads);
     };
     double total = 0;
-    for (size_t b = 0; b < batch_.texts(); ++b) total += cost(b) * config_.heads;
-    run_on_all(executor_, [&](size_t slot, size_t slots) {
+    for (size_t b = 0; b < batch_.texts(); ++b) total += cost(b, config_.heads);
+    over_slots(crew, [&](size_t slot, size_t slots) {
       const RowScratch scratch = buffers_.slot(config_, shape_, slot);
       const double low = total * static_cast<double>(slot) / static_cast<double>(slots);
       const double high = total * static_cast<double>(slot + 1) / static_cast<double>(slots);
+      const size_t wholes = batch_.texts() * groups;
+      const size_t parts = std::min(group, (slots + wholes - 1) / wholes);
       double before = 0;
       for (size_t b = 0; b < batch_.texts(); ++b) {
-        for (size_t h = 0; h < config_.heads; ++h, before += cost(b)) {
-          // A pair belongs to the slot in whose share its middle lies.
-          const double middle = before + 0.5 * cost(b);
+        for (size_t part = 0; part < groups * parts; ++part) {
+          const Range range = split_range(group, part % parts, parts);
+          const size_t first_head = part / parts * group;
+          // A part belongs to the slot in whose share its middle lies.
+          const double middle = before + 0.5 * cost(b, range.end - range.begin);
+          before += cost(b, range.end - range.begin);
           if (middle < low || middle >= high) continue;
-          const size_t start = batch_.starts[b];
-          const size_t tokens = text_tokens(b);
-          const size_t q_width = query_width(config_);
-          const size_t kv_width = size_t{config_.kv_heads} * config_.head_width;
-          const ConstMatrix k{qkv_.row(start) + q_width, qkv_.stride};
-          const ConstMatrix v{qkv_.row(start) + q_width + kv_width, qkv_.stride};
-          if (first_only) {
-            attention_head(config_, weights_, kernels_, layer, h, {pooled_q_.row(b), pooled_q_.stride}, 1, k, v, tokens,
-                           tables_.relative_index(), {attn_.row(b), attn_.stride}, scratch);
-          } else {
-            attention_head(config_, weights_, kernels_, layer, h, {qkv_.row(start), qkv_.stride}, tokens, k, v, tokens,
-                           tables_.relative_index(), {attn_.row(start), attn_.stride}, scratch);
-          }
+          attend_text(layer, b, {first_head + range.begin, first_head + range.end}, scratch);
         }
       }
     });
   }
 
-  // The logits of rows [begin, begin + rows), from what was pooled for them or, labelling tokens, from their own rows.
-  void finish(ConstMatrix x, size_t begin, size_t rows, const RowScratch& scratch) noexcept {
-    const ConstMatrix pooled = pooler_rows(config_, weights_, kernels_, rows, x, scratch);
-    head_rows(weights_, kernels_, rows, pooled, {logits_.data() + begin * shape_.total_classes, shape_.total_classes},
-              scratch);
+  void attend_text(size_t layer, size_t b, HeadRange heads, const RowScratch& scratch) noexcept {
+    const size_t start = batch_.starts[b], tokens = text_tokens(b);
+    const size_t q_width = query_width(config_), kv_width = size_t{config_.kv_heads} * config_.head_width;
+    const ConstMatrix k{qkv_.row(start) + q_width, qkv_.stride};
+    const ConstMatrix v{qkv_.row(start) + q_width + kv_width, qkv_.stride};
+    if (pools_one(layer)) {
+      attention_heads(config_, weights_, kernels_, layer, heads, {pooled_q_.row(b), pooled_q_.stride},
+                      buffers_.pooled_rows[b] - start, 1, k, v, tokens, tables_.relative_index(),
+                      {attn_.row(b), attn_.stride}, scratch);
+    } else {
+      attention_heads(config_, weights_, kernels_, layer, heads, {qkv_.row(start), qkv_.stride}, 0, tokens, k, v,
+                      tokens, tables_.relative_index(), {attn_.row(start), attn_.stride}, scratch);
+    }
   }
 
-  void observe(const char* stage, Matrix rows, size_t count) noexcept {
-    if (observer_.call != nullptr) observer_.call(observer_.context, stage, rows.data, count, config_.width);
+  // The logits of rows [begin, begin + rows), from what was pooled for them or, labelling tokens, from their own rows.
+  void finish(ConstMatrix x, size_t begin, size_t rows, const RowScratch& scratch, Crew& crew) noexcept {
+    const ConstMatrix pooled = pooler_rows(config_, weights_, kernels_, rows, x, scratch, crew);
+    head_rows(config_, weights_, kernels_, rows, pooled,
+              {logits_.data() + begin * shape_.total_classes, shape_.total_classes}, scratch, crew);
   }
-  void observe_layer(size_t layer, Matrix rows, size_t count) noexcept {
+
+  void observe(Crew& crew, const char* stage, Matrix rows, size_t count) noexcept {
+    if (observer_.call == nullptr) return;
+    crew.sync();
+    if (crew.member() == 0) observer_.call(observer_.context, stage, rows.data, count, config_.width);
+    crew.sync();
+  }
+  void observe_layer(Crew& crew, size_t layer, Matrix rows, size_t count) noexcept {
     if (observer_.call == nullptr) return;
     char name[max_tensor_name];
     write_tensor_name("layers.{i}", static_cast<uint32_t>(layer), name);
-    observe(name, rows, count);
+    observe(crew, name, rows, count);
   }
 
   const Config& config_;
@@ -301,6 +471,7 @@ class Pass {
   const StageObserver& observer_;
   const PositionTables& tables_;
   const PassControl& control_;
+  Status stopped_;
   const Matrix x_, qkv_, attn_, pooled_x_, pooled_q_;
 };
 
@@ -325,7 +496,7 @@ Status forward(const Config& config, const Weights& weights, const KernelTable& 
                const Batch& batch, std::span<uint8_t> arena, std::span<float> logits, const StageObserver& observer,
                const PositionTables& tables, const PassControl& control) noexcept {
   size_t total_classes = 0;
-  for (const Linear& head : weights.heads) total_classes += head.n;
+  for (const Linear& head : weights.heads) total_classes += config.words != 0 ? head.n / config.words : head.n;
   const Shape shape = shape_of(batch, total_classes, std::max(executor.threads, 1u));
   Arena take(arena.data());
   const Buffers buffers = take_buffers(take, config, shape);

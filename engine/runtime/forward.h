@@ -6,6 +6,8 @@
 // How it runs. Everything but attention works on rows (tokens) independently, so a layer has two parallel sections:
 // attention over (text, head) pairs, and a chain over rows (output product, norm, feed-forward, norm, and the next
 // layer's Q, K, V), each thread taking its rows in chunks so that the wide intermediate rows stay in the L2 cache.
+// Of few rows, threads that run together (Executor::run_together) share out heads and channels instead, so that each
+// reads its share of the weights; they wait for one another between the steps of the chain (docs/decisions/0003).
 // In the last layer, where only one token a text is pooled, only K and V are computed for the others.
 #pragma once
 

@@ -46,6 +46,21 @@ Result<Weights> bind_weights(const ModelFile& file) noexcept {
       case Slot::rotary_local:
         w.rotary_local = vector();
         break;
+      case Slot::rotary_long:
+        w.rotary_long = vector();
+        break;
+      case Slot::attn_q_norm_w:
+        layer.q_norm.weight = vector();
+        break;
+      case Slot::attn_k_norm_w:
+        layer.k_norm.weight = vector();
+        break;
+      case Slot::attn_post_norm_w:
+        layer.attn_post_norm.weight = vector();
+        break;
+      case Slot::ffn_post_norm_w:
+        layer.ffn_post_norm.weight = vector();
+        break;
       case Slot::relative_index:
         w.relative_index = vector();
         break;

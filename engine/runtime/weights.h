@@ -31,6 +31,7 @@ struct Table {
 struct LayerWeights {
   Linear qkv, attn_out, ffn_up, ffn_down;
   NormWeights attn_norm, ffn_norm;
+  NormWeights attn_post_norm, ffn_post_norm, q_norm, k_norm;
   const float *relative_key = nullptr, *relative_query = nullptr;  // [W,HE]
 };
 
@@ -40,6 +41,7 @@ struct Weights {
   Linear embed_project;
   const float* rotary_global = nullptr;  // [R]
   const float* rotary_local = nullptr;
+  const float* rotary_long = nullptr;
   const float* relative_index = nullptr;  // [X]
   const float* relative_bias = nullptr;   // [H,W]
   Linear pooler;

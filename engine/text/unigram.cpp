@@ -52,6 +52,23 @@ Status read_scores(Cursor& cursor, const Pieces& pieces, Unigram& model) noexcep
   return {};
 }
 
+// A path steps from character to character, so every piece must end where one does.
+Status check_characters(const Pieces& pieces) noexcept {
+  const std::string_view first = pieces.piece(0);
+  const std::string_view last = pieces.piece(static_cast<uint32_t>(pieces.size() - 1));
+  const std::string_view all(first.data(), static_cast<size_t>(last.data() + last.size() - first.data()));
+  const size_t valid = valid_utf8_prefix(all);
+  for (uint32_t id = 0; id < pieces.size(); ++id) {
+    const std::string_view piece = pieces.piece(id);
+    if (piece.empty()) continue;
+    const bool inside = (static_cast<uint8_t>(piece[0]) & 0xC0) == 0x80;
+    if (inside || static_cast<size_t>(piece.data() - all.data()) + piece.size() > valid) {
+      return make_error(Code::bad_utf8, pieces.file_offset(id), kWhere, "piece %u is not valid UTF-8", id);
+    }
+  }
+  return {};
+}
+
 Status parse(Cursor& cursor, TokenizerModel& all) noexcept {
   Unigram& model = all.unigram;
   const Pieces& pieces = all.pieces;
@@ -67,6 +84,7 @@ Status parse(Cursor& cursor, TokenizerModel& all) noexcept {
     return make_error(Code::bad_value, offset + 4, kWhere, "the unknown token %u is no piece of the model",
                       model.unk_id);
   }
+  ONEPASS_TRY(check_characters(pieces));
   ONEPASS_TRY(read_scores(cursor, pieces, model));
   ONEPASS_TRY(model.trie.build(pieces));
   // An unknown character has up to 4 bytes.

@@ -67,6 +67,16 @@ Result<HuggingFaceFolder> HuggingFaceFolder::open(const std::filesystem::path& p
   }
 }
 
+HuggingFaceFolder HuggingFaceFolder::from_parts(Json config, std::optional<OnepassJson> ours,
+                                                std::filesystem::path path, std::string name) {
+  HuggingFaceFolder folder;
+  folder.path_ = std::move(path);
+  folder.name_ = std::move(name);
+  folder.config_ = std::move(config);
+  folder.onepass_json_ = std::move(ours);
+  return folder;
+}
+
 Result<std::string> HuggingFaceFolder::model_type() const noexcept { return config().string("model_type"); }
 
 Result<std::string> HuggingFaceFolder::architecture() const noexcept {
@@ -91,16 +101,19 @@ Result<std::vector<HeadSpec>> HuggingFaceFolder::heads(
 Result<TokenizerSpec> HuggingFaceFolder::tokenizer(const std::filesystem::path& folder) const noexcept {
   try {
     ONEPASS_TRY_ASSIGN(spec, read_tokenizer(folder.empty() ? path_ : folder));
-    ONEPASS_TRY_ASSIGN(rows, config().u64("vocab_size", 1, UINT32_MAX));
-    if (token_count(spec) > rows) {
-      return make_error(Code::bad_vocabulary, Error::no_offset, "config.json: vocab_size",
-                        "the model knows %" PRIu64 " tokens, the tokenizer %zu: they do not belong together", rows,
-                        token_count(spec));
-    }
+    ONEPASS_TRY(check_tokenizer(spec));
     return std::move(spec);
   } catch (...) {
     return make_error(Code::out_of_memory, Error::no_offset, "tokenizer", "out of memory while reading a tokenizer");
   }
+}
+
+Status HuggingFaceFolder::check_tokenizer(const TokenizerSpec& spec) const noexcept {
+  ONEPASS_TRY_ASSIGN(rows, config().u64("vocab_size", 1, UINT32_MAX));
+  if (token_count(spec) <= rows) return {};
+  return make_error(Code::bad_vocabulary, Error::no_offset, config().path_of("vocab_size"),
+                    "the model knows %" PRIu64 " tokens, the tokenizer %zu: they do not belong together", rows,
+                    token_count(spec));
 }
 
 }  // namespace onepass

@@ -20,9 +20,13 @@ class HuggingFaceFolder {
   // Reads config.json, and onepass.json where the folder has one.
   static Result<HuggingFaceFolder> open(const std::filesystem::path& path) noexcept;
 
+  // A folder that is none: what another format says, as the config.json of a model. `name` is its place in errors.
+  static HuggingFaceFolder from_parts(Json config, std::optional<OnepassJson> ours, std::filesystem::path path,
+                                      std::string name);
+
   const std::filesystem::path& path() const noexcept { return path_; }
   // Of config.json; valid while this object neither moves nor ends.
-  JsonNode config() const { return {config_, "config.json"}; }
+  JsonNode config() const { return {config_, name_}; }
   const std::optional<OnepassJson>& onepass_json() const noexcept { return onepass_json_; }
 
   Result<std::string> model_type() const noexcept;
@@ -35,9 +39,11 @@ class HuggingFaceFolder {
 
   // The tokenizer of this folder, or of another (--tokenizer DIR). Its ids must lie below config.json's vocab_size.
   Result<TokenizerSpec> tokenizer(const std::filesystem::path& folder = {}) const noexcept;
+  Status check_tokenizer(const TokenizerSpec& spec) const noexcept;  // its ids lie below vocab_size
 
  private:
   std::filesystem::path path_;
+  std::string name_ = "config.json";
   Json config_;
   std::optional<OnepassJson> onepass_json_;
 };

@@ -81,11 +81,13 @@ Status read_pooling(const JsonNode& root, OnepassJson& out) {
     out.pooling = Pool::first_token;
   } else if (pooling == "mean") {
     out.pooling = Pool::mean;
+  } else if (pooling == "last") {
+    out.pooling = Pool::last;
   } else if (pooling == "every_token") {
     out.pooling = Pool::every_token;
   } else {
     return make_error(Code::unknown_value, Error::no_offset, root.path_of("pooling"),
-                      "\"%.40s\" is none of first_token, mean, every_token", pooling.c_str());
+                      "\"%.40s\" is none of first_token, mean, last, every_token", pooling.c_str());
   }
   ONEPASS_TRY_ASSIGN(pooler, root.member("pooler"));
   if (pooler.value().is_null()) return {};

@@ -1,7 +1,7 @@
 // onepass.json: heads of ours beside a plain BertModel (or another encoder without a head of its own).
 //
 //   {"format_version": 1, "model_id": "...", "model_version": "...", "licence": "...",
-//    "pooling": "first_token" | "mean", "pooler": {"activation": "tanh"} | null, "max_tokens": 512,
+//    "pooling": "first_token" | "mean" | "last", "pooler": {"activation": "tanh"} | null, "max_tokens": 512,
 //    "heads": [{"name": "emotion", "kind": "multi_label", "labels": ["joy", ...],
 //               "thresholds": [0.5, ...], "temperature": 1.0},
 //              {"name": "pad", "kind": "regression", "labels": ["pleasure", ...], "range": [-1, 1]}]}

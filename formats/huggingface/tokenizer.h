@@ -1,4 +1,5 @@
-// Tokenizer files of Hugging Face: tokenizer.json, or vocab.txt with tokenizer_config.json.
+// Tokenizer files of Hugging Face: tokenizer.json, or vocab.txt, or vocab.json and merges.txt, with
+// tokenizer_config.json.
 //
 // A closed world: a component, type or option that is not known here is Code::unsupported and names itself, because a
 // tokenizer that is nearly right gives wrong answers without a sign. Left out on purpose, since they cannot change the
@@ -29,9 +30,14 @@ Result<TokenizerSpec> parse_tokenizer_json(std::string_view text, std::string_vi
 Result<TokenizerSpec> parse_vocab_txt(std::string_view text, const Json* config,
                                       std::string_view where = "vocab.txt") noexcept;
 
-// folder/tokenizer.json, or folder/vocab.txt where there is none. A tokenizer_config.json beside them must not say
-// otherwise: transformers lets it, and BertTokenizer's defaults, win over tokenizer.json; so a
-// contradiction is an error (bad_value).
+// Byte-level BPE of GPT-2, RoBERTa and Qwen2. The family is that of the configuration's tokenizer_class, or else of
+// `model_type`, that of config.json ("" if there is none); the configuration may be null.
+Result<TokenizerSpec> parse_vocab_json(std::string_view vocab, std::string_view merges, const Json* tokenizer_config,
+                                       std::string_view model_type) noexcept;
+
+// folder/tokenizer.json; where there is none, folder/vocab.txt, vocab.json with merges.txt, or a SentencePiece model. A
+// tokenizer_config.json beside them must not say otherwise: transformers lets it, and BertTokenizer's defaults, win
+// over tokenizer.json; so a contradiction is an error (bad_value).
 Result<TokenizerSpec> read_tokenizer(const std::filesystem::path& folder) noexcept;
 
 // One more than the highest id of the tokenizer.

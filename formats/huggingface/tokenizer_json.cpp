@@ -376,6 +376,25 @@ Result<TokenizerSpec> parse_tokenizer_json(std::string_view text, std::string_vi
   }
 }
 
+namespace {
+
+Result<TokenizerSpec> read_vocab_json_folder(const std::filesystem::path& folder, const Json* config) {
+  ONEPASS_TRY_ASSIGN(vocab, read_text_file(folder / "vocab.json", kMaxTokenizerBytes));
+  ONEPASS_TRY_ASSIGN(merges, read_text_file(folder / "merges.txt", kMaxTokenizerBytes));
+  std::error_code problem;
+  std::string type;
+  if (std::filesystem::exists(folder / "config.json", problem)) {
+    ONEPASS_TRY_ASSIGN(json, read_json_file(folder / "config.json", kMaxConfigBytes));
+    ONEPASS_TRY_ASSIGN(given, JsonNode(json, "config.json").optional_string("model_type"));
+    type = given.value_or("");
+  }
+  ONEPASS_TRY_ASSIGN(spec, parse_vocab_json(vocab, merges, config, type));
+  ONEPASS_TRY(check_token_files(folder, spec));
+  return std::move(spec);
+}
+
+}  // namespace
+
 Result<TokenizerSpec> read_tokenizer(const std::filesystem::path& folder) noexcept {
   try {
     std::error_code problem;
@@ -403,9 +422,12 @@ Result<TokenizerSpec> read_tokenizer(const std::filesystem::path& folder) noexce
       }
       return std::move(spec);
     }
+    if (std::filesystem::exists(folder / "vocab.json", problem)) {
+      return read_vocab_json_folder(folder, config.has_value() ? &*config : nullptr);
+    }
     if (!find_sentencepiece(folder).empty()) return read_sentencepiece_folder(folder);
     return make_error(Code::io_error, Error::no_offset, folder.string(),
-                      "holds no tokenizer.json, vocab.txt or SentencePiece model; pass --tokenizer DIR");
+                      "holds no tokenizer.json, vocab.txt, vocab.json or SentencePiece model; pass --tokenizer DIR");
   } catch (...) {
     return make_error(Code::out_of_memory, Error::no_offset, "tokenizer", "out of memory while reading a tokenizer");
   }

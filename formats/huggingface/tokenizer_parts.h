@@ -2,6 +2,8 @@
 // These functions may throw std::bad_alloc; the public ones of tokenizer.h catch it.
 #pragma once
 
+#include <filesystem>
+#include <map>
 #include <string_view>
 #include <unordered_map>
 
@@ -49,6 +51,17 @@ Status check_token_count(uint64_t count, const std::string& where);
 TokenIds ids_of(const TokenizerSpec& spec);
 // Tokens that the model has, which is what the library counts as its vocabulary.
 size_t model_token_count(const TokenizerSpec& spec);
+
+// A token of a configuration, as a text or an object: its content; the flags that the object gives go to `token`.
+Result<std::string> read_named_token(const JsonNode& node, AddedTokenSpec& token);
+// "added_tokens_decoder" of a tokenizer_config.json, {"128000": {"content": "[MASK]", ...}}: what it says counts, but
+// an id must be that of the content in `ids`, or the next one, which `ids` then has.
+Status read_decoder_tokens(const JsonNode& config, std::unordered_map<std::string, uint32_t>& ids,
+                           std::map<uint32_t, AddedTokenSpec>& added);
+// Tokens that a configuration lists without their ids, and those of added_tokens.json and special_tokens_map.json: they
+// must be added tokens of the spec.
+Status check_additional_tokens(const JsonNode& config, const TokenizerSpec& spec);
+Status check_token_files(const std::filesystem::path& folder, const TokenizerSpec& spec);
 
 // Files that may lie beside a vocab.txt: they must name the five special tokens of BERT and no others.
 Status check_special_tokens_map(const JsonNode& map);

@@ -206,6 +206,39 @@ Status check_i4_n32k4(const TensorView& tensor) noexcept {
   return {};
 }
 
+// Int4 of whole steps: nibbles and factors of what does not exist are 0, steps do not need the kernels' bound, and bit
+// 7 of the factors, which the kernels ignore, is 0.
+Status check_i4z_n32k4(const TensorView& tensor) noexcept {
+  const auto* bytes = static_cast<const uint8_t*>(tensor.data);
+  const size_t n = static_cast<size_t>(tensor.n), k = static_cast<size_t>(tensor.k);
+  const size_t group = kernels::group_size(tensor.layout), pair_bytes = kernels::i4_pair_bytes(tensor.layout);
+  const size_t pairs = kernels::i4_panel_bytes(tensor.layout, k) / pair_bytes;
+  for (size_t first = 0; first < n; first += 32) {
+    for (size_t pair = 0; pair < pairs; ++pair) {
+      const size_t begin = (first / 32 * pairs + pair) * pair_bytes, factors = begin + group * 32;
+      const size_t bad = find_first(bytes + factors, 64,
+                                    [](uint8_t byte) { return byte >= 0x80 || (byte & 15) > kernels::largest_step; });
+      if (bad != 64) return value_error(tensor, Code::bad_value, factors + bad, "a step is above 11");
+      const size_t channels = n - first, inputs = k - pair * 2 * group;
+      if (channels >= 32 && inputs >= 2 * group) continue;
+      for (size_t at = 0; at < group * 32; ++at) {
+        const bool channel = at % 128 / 4 < channels;
+        const size_t input = at / 128 * 4 + at % 4;
+        if ((!(channel && input < inputs) && (bytes[begin + at] & 15u) != 0) ||
+            (!(channel && group + input < inputs) && bytes[begin + at] >> 4u != 0)) {
+          return value_error(tensor, Code::nonzero_padding, begin + at, "a code in the padding of the tensor is not 0");
+        }
+      }
+      for (size_t i = 0; i < 64; ++i) {
+        if (!(i % 32 < channels && i / 32 * group < inputs) && bytes[factors + i] != 0) {
+          return value_error(tensor, Code::nonzero_padding, factors + i, "a step in the padding is not 0");
+        }
+      }
+    }
+  }
+  return check_scales(tensor);
+}
+
 Status check_hash(const Digest& actual, const Digest& declared, uint64_t offset, std::string_view where) noexcept {
   if (actual == declared) return {};
   return make_error(Code::hash_mismatch, offset, where, "the bytes do not match their SHA-256: fetch the file again");
@@ -248,6 +281,9 @@ Status check_tensor_values(const TensorView& tensor) noexcept {
     case Layout::i4mg32_n32k4:
     case Layout::i4mg64_n32k4:
       return check_i4_n32k4(tensor);
+    case Layout::i4zg32_n32k4:
+    case Layout::i4zg64_n32k4:
+      return check_i4z_n32k4(tensor);
     case Layout::none:
       break;
   }

@@ -42,6 +42,7 @@ struct TensorContent {
   std::vector<uint8_t> payload;  // packed_bytes(layout, n, k), used where `fill` is empty
   // Writes the payload. Called once a write, in file order, so that one tensor at a time is in memory.
   std::function<Status(std::span<uint8_t>)> fill;
+  std::string origin{};  // what it was made of and what it lost, for people; not stored
 };
 
 struct SelfTestContent {

@@ -160,6 +160,26 @@ const SafetensorsEntry* Checkpoint::find(std::string_view name) const noexcept {
   return at == tensors_.end() ? nullptr : &at->second;
 }
 
+const std::vector<uint64_t>* Checkpoint::shape(std::string_view name) const noexcept {
+  const SafetensorsEntry* entry = find(name);
+  return entry == nullptr ? nullptr : &entry->shape;
+}
+
+std::optional<GgmlType> Checkpoint::stored_type(std::string_view name) const noexcept {
+  const SafetensorsEntry* entry = find(name);
+  if (entry == nullptr) return std::nullopt;
+  switch (entry->dtype) {
+    case SafetensorsType::f32:
+      return GgmlType::f32;
+    case SafetensorsType::f16:
+      return GgmlType::f16;
+    case SafetensorsType::bf16:
+      return GgmlType::bf16;
+    default:
+      return std::nullopt;
+  }
+}
+
 Result<std::vector<float>> Checkpoint::read_f32(std::string_view name) const noexcept {
   try {
     const SafetensorsEntry* entry = find(name);

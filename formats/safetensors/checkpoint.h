@@ -10,10 +10,11 @@
 
 #include "engine/core/result.h"
 #include "formats/safetensors/safetensors.h"
+#include "formats/weight_file.h"
 
 namespace onepass {
 
-class Checkpoint {
+class Checkpoint : public WeightFile {
  public:
   // Opens folder/model.safetensors, or folder/model.safetensors.index.json and every shard that it names. Headers are
   // read and checked here; tensors are read when asked for, from a file that may have changed: a shorter file is an
@@ -23,14 +24,16 @@ class Checkpoint {
 
   // Sorted by name. The file offsets of an entry are those in its own shard.
   const std::map<std::string, SafetensorsEntry, std::less<>>& tensors() const noexcept { return tensors_; }
-  std::vector<std::string> names() const;
+  std::vector<std::string> names() const override;
+  const std::vector<uint64_t>* shape(std::string_view name) const noexcept override;
+  std::optional<GgmlType> stored_type(std::string_view name) const noexcept override;
   const SafetensorsEntry* find(std::string_view name) const noexcept;  // null where there is none
 
   // The values in row-major order. Errors: missing_tensor, bad_dtype, non_finite, truncated, io_error.
-  Result<std::vector<float>> read_f32(std::string_view name) const noexcept;
+  Result<std::vector<float>> read_f32(std::string_view name) const noexcept override;
 
   // SHA-256 over the bytes of the weight files, one after the other in the order of their names.
-  Result<std::array<uint8_t, 32>> source_hash() const noexcept;
+  Result<std::array<uint8_t, 32>> source_hash() const noexcept override;
 
  private:
   struct File {

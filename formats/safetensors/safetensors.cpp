@@ -9,6 +9,7 @@
 
 #include "engine/core/cursor.h"
 #include "engine/core/utf8.h"
+#include "formats/f16.h"
 #include "formats/json/json.h"
 
 namespace onepass {
@@ -182,24 +183,12 @@ uint64_t little_endian(const uint8_t* bytes, size_t n) {
   return value;
 }
 
-float f16_to_f32(uint16_t half) {
-  const uint32_t sign = (half & 0x8000u) << 16;
-  const uint32_t exponent = (half >> 10) & 0x1Fu;
-  const uint32_t fraction = half & 0x3FFu;
-  if (exponent == 0) {  // zero or subnormal: fraction * 2^-24, exact in f32
-    const float magnitude = static_cast<float>(fraction) * 0x1p-24f;
-    return sign != 0 ? -magnitude : magnitude;
-  }
-  const uint32_t wide = exponent == 0x1F ? 0xFFu : exponent + (127 - 15);
-  return std::bit_cast<float>(sign | (wide << 23) | (fraction << 13));
-}
-
 float element_to_f32(SafetensorsType type, const uint8_t* at) {
   switch (type) {
     case SafetensorsType::f16:
       return f16_to_f32(static_cast<uint16_t>(little_endian(at, 2)));
     case SafetensorsType::bf16:
-      return std::bit_cast<float>(static_cast<uint32_t>(little_endian(at, 2)) << 16);
+      return bf16_to_f32(static_cast<uint16_t>(little_endian(at, 2)));
     case SafetensorsType::f64: {
       const double value = std::bit_cast<double>(little_endian(at, 8));
       // The conversion of a double beyond the range of float is undefined in C++.
@@ -260,8 +249,7 @@ Status convert_to_f32(SafetensorsType type, std::span<const uint8_t> bytes, std:
   const size_t size = size_of(type);
   for (size_t i = 0; i < out.size(); ++i) {
     const float value = element_to_f32(type, bytes.data() + i * size);
-    // By bits: independent of the floating-point options of the compiler.
-    if ((std::bit_cast<uint32_t>(value) & 0x7F800000u) == 0x7F800000u) {
+    if (!is_finite_f32(value)) {
       return make_error(Code::non_finite, Error::no_offset, where,
                         "element %" PRIu64 " is not finite in f32; the checkpoint is damaged or diverged", first + i);
     }

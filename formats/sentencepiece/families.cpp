@@ -24,11 +24,6 @@ constexpr FamilyToken kLlama[] = {{"unk_token", "<unk>", false, false},
                                   {"bos_token", "<s>", false, false},
                                   {"eos_token", "</s>", false, false},
                                   {"pad_token", nullptr, false, false}};
-constexpr FamilyToken kGemma[] = {{"pad_token", "<pad>", false, false},
-                                  {"eos_token", "<eos>", false, false},
-                                  {"bos_token", "<bos>", false, false},
-                                  {"unk_token", "<unk>", false, false}};
-
 using Layout = SentencePieceLayout;
 using Steps = SentencePieceSteps;
 
@@ -38,7 +33,6 @@ constexpr SentencePieceFamily kFamilies[] = {
     {"AlbertTokenizer", "albert", false, Layout::as_is, Steps::albert, kAlbert, "[CLS]", "[SEP]"},
     {"T5Tokenizer", "t5", false, Layout::t5, Steps::whitespace, kT5, nullptr, "</s>"},
     {"LlamaTokenizer", "llama", true, Layout::as_is, Steps::llama, kLlama, "<s>", nullptr},
-    {"GemmaTokenizer", "gemma", true, Layout::as_is, Steps::gemma, kGemma, "<bos>", nullptr},
 };
 
 }  // namespace

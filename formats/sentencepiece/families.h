@@ -18,7 +18,6 @@ enum class SentencePieceSteps : uint32_t {
   albert,      // quotes, NFKD without accents, lower case, character map, runs of spaces; words at white space
   whitespace,  // character map; words at white space
   llama,       // "▁" before the text and for every space
-  gemma,       // "▁" for every space
 };
 
 struct FamilyToken {

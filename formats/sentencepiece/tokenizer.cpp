@@ -5,7 +5,9 @@
 #include <system_error>
 #include <unordered_map>
 
-#include "formats/huggingface/tokenizer.h"
+#include "engine/core/utf8.h"
+#include "engine/text/bpe.h"
+#include "formats/huggingface/tokenizer_parts.h"
 #include "formats/sentencepiece/families.h"
 
 namespace onepass {
@@ -14,6 +16,8 @@ namespace {
 
 constexpr const char* kMeta = "\xE2\x96\x81";  // U+2581
 constexpr uint64_t kMaxExtraIds = 1024;
+// Of a piece of a BPE model; SentencePiece makes at most 16 characters unless it is told otherwise.
+constexpr size_t kMaxMergedBytes = 512;
 
 // What becomes of the special tokens of a configuration: those whose flags it gives.
 struct Context {
@@ -140,33 +144,8 @@ Status fill_steps(Context& context) {
       }
       break;
     }
-    case SentencePieceSteps::gemma:
-      step(Kind::replace, 0, " ", kMeta);
-      break;
   }
   return {};
-}
-
-Status read_flags(const JsonNode& node, AddedTokenSpec& token) {
-  const std::pair<const char*, bool*> flags[] = {{"single_word", &token.single_word},
-                                                 {"lstrip", &token.lstrip},
-                                                 {"rstrip", &token.rstrip},
-                                                 {"normalized", &token.normalized},
-                                                 {"special", &token.special}};
-  for (const auto& [key, flag] : flags) {
-    ONEPASS_TRY_ASSIGN(value, node.optional_boolean(key));
-    if (value.has_value()) *flag = *value;
-  }
-  return {};
-}
-
-// The content of a token of a configuration, as a text or an object; the flags of the object go to `token`.
-Result<std::string> read_token(const JsonNode& node, AddedTokenSpec& token) {
-  if (!node.value().is_object()) return node.as_string();
-  ONEPASS_TRY(
-      node.only({"__type", "content", "single_word", "lstrip", "rstrip", "normalized", "special"}, Code::unsupported));
-  ONEPASS_TRY(read_flags(node, token));
-  return node.string("content");
 }
 
 // By id. A token that no piece has takes the next id.
@@ -182,7 +161,7 @@ Status add_family_tokens(Context& context, AddedById& added) {
     token.special = true;
     if (given) {
       ONEPASS_TRY_ASSIGN(node, context.config->member(known.key));
-      ONEPASS_TRY_ASSIGN(content, read_token(node, token));
+      ONEPASS_TRY_ASSIGN(content, read_named_token(node, token));
       if (content != token.content) {
         return make_error(Code::unsupported, Error::no_offset, node.path(),
                           "\"%.60s\" where a %s has \"%s\"; save the tokenizer as tokenizer.json", content.c_str(),
@@ -206,49 +185,15 @@ Status add_family_tokens(Context& context, AddedById& added) {
   return {};
 }
 
-// {"128000": {"content": "[MASK]", ...}}: what it says counts, but an id must be that of the piece or the next one.
-Status add_decoder_tokens(Context& context, AddedById& added) {
-  if (context.config == nullptr) return {};
-  ONEPASS_TRY_ASSIGN(list, context.config->optional_object("added_tokens_decoder"));
-  if (!list.has_value()) return {};
-  std::map<uint64_t, JsonNode> by_id;
-  for (const auto& [name, value] : list->value().get_ref<const Json::object_t&>()) {
-    const bool digits = !name.empty() && name.size() < 8 && name.find_first_not_of("0123456789") == std::string::npos;
-    if (!digits) return make_error(Code::bad_value, Error::no_offset, list->path_of(name), "not an id");
-    by_id.emplace(std::stoull(name), JsonNode(value, list->path_of(name)));
-  }
-  for (const auto& [id, node] : by_id) {
-    AddedTokenSpec token;
-    ONEPASS_TRY_ASSIGN(content, read_token(node, token));
-    auto piece = context.ids.find(content);
-    if (piece == context.ids.end()) {
-      piece = context.ids.emplace(content, static_cast<uint32_t>(context.ids.size())).first;
-    }
-    if (piece->second != id) {
-      return make_error(Code::bad_vocabulary, Error::no_offset, node.path(), "\"%.80s\" has id %u", content.c_str(),
-                        piece->second);
-    }
-    token.id = piece->second;
-    token.content = std::move(content);
-    if (token.content.empty() || token.content.size() > kMaxTokenBytes) {
-      return make_error(Code::bad_vocabulary, Error::no_offset, node.path(), "a token of %zu bytes",
-                        token.content.size());
-    }
-    added[token.id] = std::move(token);
-  }
-  return {};
-}
-
 Status fill_added_tokens(Context& context) {
   AddedById added;
-  const bool gemma = context.family.steps == SentencePieceSteps::gemma;
   for (const SentencePiece& piece : context.model.pieces) {
     const bool control = piece.type == SentencePieceType::control;
-    if (!control && !(gemma && piece.type == SentencePieceType::user_defined)) continue;
+    if (!control && !(context.family.bpe && piece.type == SentencePieceType::user_defined)) continue;
     AddedTokenSpec token;
     token.id = context.ids.at(piece.piece);
     token.content = piece.piece;
-    token.special = control || piece.piece == "<start_of_turn>" || piece.piece == "<end_of_turn>";
+    token.special = control;
     added[token.id] = std::move(token);
   }
   ONEPASS_TRY(add_family_tokens(context, added));
@@ -261,7 +206,7 @@ Status fill_added_tokens(Context& context) {
       added[token.id] = std::move(token);
     }
   }
-  ONEPASS_TRY(add_decoder_tokens(context, added));
+  if (context.config != nullptr) ONEPASS_TRY(read_decoder_tokens(*context.config, context.ids, added));
   for (auto& [id, token] : added) context.spec.added_tokens.push_back(std::move(token));
   return {};
 }
@@ -284,8 +229,55 @@ Status fill_template(Context& context) {
   ONEPASS_TRY(add(context.family.before, "add_bos_token", true));
   context.spec.single_template.push_back({true, 0});
   const char* eos = context.family.after;
-  if (eos == nullptr) eos = context.family.steps == SentencePieceSteps::gemma ? "<eos>" : "</s>";
+  if (eos == nullptr) eos = "</s>";
   return add(eos, "add_eos_token", context.family.after != nullptr);
+}
+
+// The merges that a BPE model of SentencePiece stands for: every two pieces that make a third one, the one of the best
+// score first; of those that make the same piece, in the order of the parts' ids.
+Status fill_merges(Context& context) {
+  const SentencePieceModel& model = context.model;
+  TokenizerSpec& spec = context.spec;
+  const auto refuse = [&](const char* what) {
+    return make_error(Code::unsupported, Error::no_offset, context.where,
+                      "a BPE model with %s is not supported; save the tokenizer as tokenizer.json", what);
+  };
+  if (!model.byte_fallback) return refuse("byte_fallback = false");
+  if (!model.precompiled_charsmap.empty()) return refuse("a character map");
+  if (!model.add_dummy_prefix) return refuse("add_dummy_prefix = false");
+  if (model.remove_extra_whitespaces) return refuse("remove_extra_whitespaces = true");
+  struct Merge {
+    float score;
+    MergeSpec merge;
+  };
+  std::vector<Merge> merges;
+  std::unordered_map<std::string_view, uint32_t> ids;
+  for (uint32_t id = 0; id < model.pieces.size(); ++id) ids.emplace(model.pieces[id].piece, id);
+  for (uint32_t id = 0; id < model.pieces.size(); ++id) {
+    const std::string_view piece = model.pieces[id].piece;
+    if (piece.size() > kMaxMergedBytes) {
+      return make_error(Code::limit_exceeded, Error::no_offset, context.where,
+                        "piece %u of a BPE model has %zu bytes; the limit is %zu", id, piece.size(), kMaxMergedBytes);
+    }
+    const size_t first = merges.size();
+    for (size_t cut = 1; cut < piece.size(); ++cut) {
+      if ((static_cast<uint8_t>(piece[cut]) & 0xC0) == 0x80) continue;
+      const auto left = ids.find(piece.substr(0, cut));
+      if (left == ids.end()) continue;
+      const auto right = ids.find(piece.substr(cut));
+      if (right != ids.end()) merges.push_back({model.pieces[id].score, {left->second, right->second, id}});
+    }
+    std::sort(merges.begin() + static_cast<ptrdiff_t>(first), merges.end(), [](const Merge& a, const Merge& b) {
+      return std::pair(a.merge.left, a.merge.right) < std::pair(b.merge.left, b.merge.right);
+    });
+    if (merges.size() > kMaxMerges) {
+      return make_error(Code::limit_exceeded, Error::no_offset, context.where, "more than %u merges", kMaxMerges);
+    }
+  }
+  std::stable_sort(merges.begin(), merges.end(), [](const Merge& a, const Merge& b) { return a.score > b.score; });
+  for (const Merge& merge : merges) spec.merges.push_back(merge.merge);
+  spec.bpe_flags = uint32_t{bpe_has_unk} | bpe_fuse_unk | bpe_byte_fallback;
+  return find_bytes(spec, context.where);
 }
 
 Status check_config(const JsonNode& config) {
@@ -332,24 +324,9 @@ Status check_config(const JsonNode& config) {
                      Code::unsupported);
 }
 
-// Tokens beyond those of the family are taken only from added_tokens_decoder, which gives their ids.
 Status check_additional(const Context& context) {
   if (context.config == nullptr) return {};
-  for (const char* key : {"additional_special_tokens", "extra_special_tokens"}) {
-    if (!context.config->has(key)) continue;
-    ONEPASS_TRY_ASSIGN(node, context.config->member(key));
-    if (node.value().is_object() && node.value().empty()) continue;
-    ONEPASS_TRY_ASSIGN(list, context.config->array(key));
-    ONEPASS_TRY_ASSIGN(elements, list.elements());
-    for (const JsonNode& element : elements) {
-      AddedTokenSpec flags;
-      ONEPASS_TRY_ASSIGN(content, read_token(element, flags));
-      const auto same = [&](const AddedTokenSpec& token) { return token.content == content; };
-      if (std::any_of(context.spec.added_tokens.begin(), context.spec.added_tokens.end(), same)) continue;
-      return make_error(Code::unsupported, Error::no_offset, element.path(),
-                        "\"%.60s\" is no token of the model; save the tokenizer as tokenizer.json", content.c_str());
-    }
-  }
+  ONEPASS_TRY(check_additional_tokens(*context.config, context.spec));
   ONEPASS_TRY_ASSIGN(options, context.config->optional_object("sp_model_kwargs"));
   if (options.has_value() && !options->value().empty()) {
     return make_error(Code::unsupported, Error::no_offset, options->path(),
@@ -372,18 +349,13 @@ Result<const SentencePieceFamily*> find_family(const JsonNode* config, std::stri
   return make_error(
       Code::unsupported, Error::no_offset, where,
       "a SentencePiece model of the %s \"%.60s\" is not supported; those of DebertaV2Tokenizer, "
-      "XLMRobertaTokenizer, AlbertTokenizer, T5Tokenizer, LlamaTokenizer and GemmaTokenizer are, and every "
-      "tokenizer.json",
+      "XLMRobertaTokenizer, AlbertTokenizer, T5Tokenizer and LlamaTokenizer are, and every tokenizer.json",
       name.empty() ? "model type" : "tokenizer class", name.empty() ? std::string(model_type).c_str() : name.c_str());
 }
 
 Result<TokenizerSpec> convert(const SentencePieceModel& model, const JsonNode* config, std::string_view model_type,
                               std::string_view where) {
   ONEPASS_TRY_ASSIGN(family, find_family(config, model_type, std::string(where)));
-  if (family->bpe) {
-    return make_error(Code::unsupported, Error::no_offset, where,
-                      "a BPE model of SentencePiece is not supported; save the tokenizer as tokenizer.json");
-  }
   Context context{model, *family, config, std::string(where), {}, {}};
   if (config != nullptr) ONEPASS_TRY(check_config(*config));
   const auto algorithm = family->bpe ? SentencePieceAlgorithm::bpe : SentencePieceAlgorithm::unigram;
@@ -407,6 +379,7 @@ Result<TokenizerSpec> convert(const SentencePieceModel& model, const JsonNode* c
                       context.ids.size(), kMaxTokens);
   }
   spec.kind = family->bpe ? TokenizerKind::bpe : TokenizerKind::unigram;
+  if (family->bpe) ONEPASS_TRY(fill_merges(context));
   return std::move(spec);
 }
 
@@ -451,39 +424,8 @@ Result<TokenizerSpec> read_sentencepiece_folder(const std::filesystem::path& fol
       model_type = given.value_or("");
     }
     ONEPASS_TRY_ASSIGN(spec, convert_sentencepiece(model, has_config ? &config : nullptr, model_type, where));
-    // Both name tokens again; they must not say anything else.
-    const auto added = [&](std::string_view content) {
-      return std::find_if(spec.added_tokens.begin(), spec.added_tokens.end(),
-                          [&](const AddedTokenSpec& token) { return token.content == content; });
-    };
-    if (std::filesystem::exists(folder / "added_tokens.json", problem)) {
-      ONEPASS_TRY_ASSIGN(json, read_json_file(folder / "added_tokens.json", kMaxConfigBytes));
-      const JsonNode map(json, "added_tokens.json");
-      if (!json.is_object()) return make_error(Code::bad_type, Error::no_offset, map.path(), "must be an object");
-      for (const auto& [content, value] : json.get_ref<const Json::object_t&>()) {
-        ONEPASS_TRY_ASSIGN(id, JsonNode(value, map.path_of(content)).as_u64(0, kMaxTokens - 1));
-        const auto token = added(content);
-        if (token == spec.added_tokens.end() || token->id != id) {
-          return make_error(Code::unsupported, Error::no_offset, map.path_of(content),
-                            "a token that the tokenizer's class does not have there; save it as tokenizer.json");
-        }
-      }
-    }
-    if (std::filesystem::exists(folder / "special_tokens_map.json", problem)) {
-      ONEPASS_TRY_ASSIGN(json, read_json_file(folder / "special_tokens_map.json", kMaxConfigBytes));
-      const JsonNode map(json, "special_tokens_map.json");
-      if (!json.is_object()) return make_error(Code::bad_type, Error::no_offset, map.path(), "must be an object");
-      for (const auto& [key, value] : json.get_ref<const Json::object_t&>()) {
-        if (value.is_array()) continue;
-        AddedTokenSpec flags;
-        ONEPASS_TRY_ASSIGN(content, read_token(JsonNode(value, map.path_of(key)), flags));
-        if (added(content) == spec.added_tokens.end()) {
-          return make_error(Code::unsupported, Error::no_offset, map.path_of(key),
-                            "\"%.60s\" is no token of the model; save the tokenizer as tokenizer.json",
-                            content.c_str());
-        }
-      }
-    }
+    // These name tokens again; they must not say anything else.
+    ONEPASS_TRY(check_token_files(folder, spec));
     return std::move(spec);
   } catch (...) {
     return make_error(Code::out_of_memory, Error::no_offset, "tokenizer", "out of memory while reading a tokenizer");

@@ -119,6 +119,10 @@ PackResult pack_matmul(Layout layout, const float* w, size_t n, size_t k, void* 
     case Layout::i4mg32_n32k4:
     case Layout::i4mg64_n32k4:
       return quantize_i4(layout, w, n, k, out);
+    case Layout::i4zg32_n32k4:
+    case Layout::i4zg64_n32k4:
+      quantize_i4z(layout, w, n, k, out);
+      return {};
     default:
       return {PackStatus::bad_layout, 0};
   }
@@ -162,6 +166,8 @@ PackResult pack(Layout layout, const float* w, size_t n, size_t k, void* out) {
     case Layout::i4g64_n32k4:
     case Layout::i4mg32_n32k4:
     case Layout::i4mg64_n32k4:
+    case Layout::i4zg32_n32k4:
+    case Layout::i4zg64_n32k4:
       return pack_matmul(layout, w, n, k, out);
     default:
       return pack_rows(layout, w, n, k, out);
@@ -211,6 +217,10 @@ bool unpack(Layout layout, const void* packed, size_t n, size_t k, float* w) {
     case Layout::i4mg32_n32k4:
     case Layout::i4mg64_n32k4:
       dequantize_i4(layout, packed, n, k, w);
+      return true;
+    case Layout::i4zg32_n32k4:
+    case Layout::i4zg64_n32k4:
+      dequantize_i4z(layout, packed, n, k, w);
       return true;
     case Layout::none:
       break;

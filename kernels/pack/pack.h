@@ -5,9 +5,10 @@
 //           in [-127,127]. A channel whose absmax is below 1e-30 gets scale 1 and codes 0.
 //           i4: one f16 scale (and minimum) per group, of several candidates those with the least squared error; codes
 //           are round-half-even. A group that f16 scales cannot hold (|w| >= about 524,000) is an f16 overflow.
-//           f16: round-half-even. A value that is not finite, or that f16 cannot hold (|w| >= 65520), is an error.
-//           bf16: likewise; it holds everything below 3.3962e38.
-//           Padding is the layout's own and always the same, so equal weights give equal bytes.
+//           i4 of whole steps: of several scales of a channel, and of the steps and zeros that fit its groups, those
+//           with the least squared error; the scale is refitted to the codes. f16: round-half-even. A value that is not
+//           finite, or that f16 cannot hold (|w| >= 65520), is an error. bf16: likewise; it holds everything
+//           below 3.3962e38. Padding is the layout's own and always the same, so equal weights give equal bytes.
 #pragma once
 
 #include <stddef.h>
@@ -45,7 +46,7 @@ struct PackResult {
 
 // Int4 weights as they are, for sources that are quantised already: nibbles [n,k] (0..15), f16 scales and minima
 // [n, groups], groups = ceil(k / group_size(layout)). `minima` is null for layouts without. bad_layout for other
-// layouts.
+// layouts, those of whole steps included.
 struct I4Weights {
   const uint8_t* nibbles;
   const uint16_t* scales;
@@ -58,6 +59,8 @@ struct I4Weights {
 // The int4 layouts' part of pack and unpack.
 [[nodiscard]] PackResult quantize_i4(Layout layout, const float* w, size_t n, size_t k, void* out);
 void dequantize_i4(Layout layout, const void* packed, size_t n, size_t k, float* w);
+void quantize_i4z(Layout layout, const float* w, size_t n, size_t k, void* out);
+void dequantize_i4z(Layout layout, const void* packed, size_t n, size_t k, float* w);
 
 // IEEE binary32 to binary16, half to even. Overflow gives an infinity; a NaN stays a (quiet) NaN.
 uint16_t f16_from_f32(float value);

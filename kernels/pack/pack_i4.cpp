@@ -141,7 +141,7 @@ PackResult quantize_i4(Layout layout, const float* w, size_t n, size_t k, void* 
 }
 
 PackResult pack_i4(Layout layout, const I4Weights& weights, size_t n, size_t k, void* out) {
-  if (dtype_of(layout) != Dtype::i4) return {PackStatus::bad_layout, 0};
+  if (dtype_of(layout) != Dtype::i4 || has_steps(layout)) return {PackStatus::bad_layout, 0};
   auto* bytes = static_cast<uint8_t*>(out);
   fill_padding(layout, n, k, bytes);
   const Places at(layout, k);
@@ -160,7 +160,7 @@ PackResult pack_i4(Layout layout, const I4Weights& weights, size_t n, size_t k, 
 
 bool unpack_i4(Layout layout, const void* packed, size_t n, size_t k, uint8_t* nibbles, uint16_t* scales,
                uint16_t* minima) {
-  if (dtype_of(layout) != Dtype::i4) return false;
+  if (dtype_of(layout) != Dtype::i4 || has_steps(layout)) return false;
   const auto* bytes = static_cast<const uint8_t*>(packed);
   const Places at(layout, k);
   const size_t groups = i4_groups(layout, k);

@@ -8,6 +8,7 @@
 
 #include <bit>
 #include <cmath>
+#include <limits>
 
 #include "kernels/elementwise.h"
 #include "kernels/math_constants.h"
@@ -108,6 +109,43 @@ inline float lanes16_sum(const float* x, size_t count) {
   Lanes16 lanes;
   for (size_t i = 0; i < count; ++i) lanes.lane[i % 16] = lanes.lane[i % 16] + x[i];
   return lanes.sum();
+}
+
+// The codes of a row and their scale from its greatest magnitude, as quantize_rows (elementwise.h) says. x(i) is
+// element i; codes are written up to a multiple of four.
+template <class Element>
+void encode_row(float max, bool finite, size_t width, Element x, int8_t* codes, float* scale) {
+  for (size_t i = 0; i < (width + 3) / 4 * 4; ++i) codes[i] = 0;
+  if (!finite || max < quantize_smallest) {
+    *scale = finite ? 0.0f : std::numeric_limits<float>::quiet_NaN();
+    return;
+  }
+  *scale = max / 127.0f;
+  const float inverse = 127.0f / max;
+  for (size_t i = 0; i < width; ++i) {
+    const float rounded = x(i) * inverse + round_magic;  // half to even; |x * inverse| <= 127.0001
+    codes[i] = static_cast<int8_t>(static_cast<int32_t>(rounded - round_magic));
+  }
+}
+
+// The greatest magnitude of x(0), ... x(count - 1); `finite`: none is a NaN or an infinity.
+template <class Element>
+float greatest_magnitude(size_t count, Element x, bool* finite) {
+  float max = 0.0f;
+  *finite = true;
+  for (size_t i = 0; i < count; ++i) {
+    const float value = x(i);
+    *finite = *finite && std::isfinite(value);
+    max = std::fabs(value) > max ? std::fabs(value) : max;
+  }
+  return max;
+}
+
+template <class Element>
+void quantize_row(size_t width, Element x, int8_t* codes, float* scale) {
+  bool finite;
+  const float max = greatest_magnitude(width, x, &finite);
+  encode_row(max, finite, width, x, codes, scale);
 }
 
 // bfloat16 to binary32, exact.

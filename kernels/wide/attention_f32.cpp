@@ -36,11 +36,47 @@ ONEPASS_INLINE void transpose_4x4(const float* const (&from)[4], float* to, size
 }
 #endif
 
+#if defined(__AVX512BW__)
+// Sixteen rows of sixteen floats become columns, with a third of the instructions.
+ONEPASS_INLINE void transpose_16x16(const float* const (&from)[16], size_t column, float* to, size_t to_stride) {
+  __m512 quad[4][4];  // [rows 4g to 4g + 3][column 4l + c, in lane l]
+#pragma GCC unroll 4
+  for (size_t g = 0; g < 4; ++g) {
+    const __m512 a = _mm512_loadu_ps(from[4 * g] + column), b = _mm512_loadu_ps(from[4 * g + 1] + column);
+    const __m512 c = _mm512_loadu_ps(from[4 * g + 2] + column), d = _mm512_loadu_ps(from[4 * g + 3] + column);
+    const __m512d ab0 = _mm512_castps_pd(_mm512_unpacklo_ps(a, b)), ab1 = _mm512_castps_pd(_mm512_unpackhi_ps(a, b));
+    const __m512d cd0 = _mm512_castps_pd(_mm512_unpacklo_ps(c, d)), cd1 = _mm512_castps_pd(_mm512_unpackhi_ps(c, d));
+    quad[g][0] = _mm512_castpd_ps(_mm512_unpacklo_pd(ab0, cd0));
+    quad[g][1] = _mm512_castpd_ps(_mm512_unpackhi_pd(ab0, cd0));
+    quad[g][2] = _mm512_castpd_ps(_mm512_unpacklo_pd(ab1, cd1));
+    quad[g][3] = _mm512_castpd_ps(_mm512_unpackhi_pd(ab1, cd1));
+  }
+#pragma GCC unroll 4
+  for (size_t c = 0; c < 4; ++c) {
+    const __m512 even01 = _mm512_shuffle_f32x4(quad[0][c], quad[1][c], 0x88);
+    const __m512 odd01 = _mm512_shuffle_f32x4(quad[0][c], quad[1][c], 0xdd);
+    const __m512 even23 = _mm512_shuffle_f32x4(quad[2][c], quad[3][c], 0x88);
+    const __m512 odd23 = _mm512_shuffle_f32x4(quad[2][c], quad[3][c], 0xdd);
+    _mm512_storeu_ps(to + c * to_stride, _mm512_shuffle_f32x4(even01, even23, 0x88));
+    _mm512_storeu_ps(to + (4 + c) * to_stride, _mm512_shuffle_f32x4(odd01, odd23, 0x88));
+    _mm512_storeu_ps(to + (8 + c) * to_stride, _mm512_shuffle_f32x4(even01, even23, 0xdd));
+    _mm512_storeu_ps(to + (12 + c) * to_stride, _mm512_shuffle_f32x4(odd01, odd23, 0xdd));
+  }
+}
+#endif
+
 // to [width][stride] = columns of `rows` rows, row_of(t) being the first element of row t.
 template <class RowOf>
 ONEPASS_INLINE void transpose_rows(RowOf row_of, size_t rows, size_t width, float* to, size_t stride) {
   const size_t whole = width / 4 * 4;
   size_t t = 0;
+#if defined(__AVX512BW__)
+  for (; width % 16 == 0 && t + 16 <= rows; t += 16) {
+    const float* base[16];
+    for (size_t i = 0; i < 16; ++i) base[i] = row_of(t + i);
+    for (size_t e = 0; e < width; e += 16) transpose_16x16(base, e, to + e * stride + t, stride);
+  }
+#endif
   for (; t + 4 <= rows; t += 4) {
     const float* const base[4] = {row_of(t), row_of(t + 1), row_of(t + 2), row_of(t + 3)};
     for (size_t e = 0; e < whole; e += 4) {

@@ -242,11 +242,12 @@ ONEPASS_INLINE void store(float* p, F16s<n> a) {
   for (size_t i = 0; i < n; ++i) store(p + 16 * i, a.v[i]);
 }
 
-// The first n < 16 lanes; no byte beyond them is touched, and the others load as 0.
+// The first n < 16 lanes; no byte beyond them is touched, and the others load as 0. first_lanes: the others become 0.
 #if defined(__AVX512BW__)
 ONEPASS_INLINE __mmask16 first(size_t n) { return static_cast<__mmask16>((1u << n) - 1u); }
 ONEPASS_INLINE F16 load_first(const float* p, size_t n) { return F16{{_mm512_maskz_loadu_ps(first(n), p)}}; }
 ONEPASS_INLINE void store_first(float* p, F16 a, size_t n) { _mm512_mask_storeu_ps(p, first(n), a.part[0]); }
+ONEPASS_INLINE F16 first_lanes(F16 a, size_t n) { return F16{{_mm512_maskz_mov_ps(first(n), a.part[0])}}; }
 #else
 ONEPASS_INLINE F16 load_first(const float* p, size_t n) {
   alignas(64) float lanes[16] = {};
@@ -257,6 +258,12 @@ ONEPASS_INLINE void store_first(float* p, F16 a, size_t n) {
   alignas(64) float lanes[16];
   store(lanes, a);
   for (size_t i = 0; i < n; ++i) p[i] = lanes[i];
+}
+ONEPASS_INLINE F16 first_lanes(F16 a, size_t n) {
+  alignas(64) float lanes[16];
+  store(lanes, a);
+  for (size_t i = n; i < 16; ++i) lanes[i] = 0.0f;
+  return load(lanes);
 }
 #endif
 

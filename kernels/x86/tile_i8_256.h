@@ -20,6 +20,14 @@ ONEPASS_INLINE __m256i first_lanes(size_t count) {
   return _mm256_cmpgt_epi32(_mm256_set1_epi32(static_cast<int>(count)), _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7));
 }
 
+// The sums of the parts of K before this one, and where they stay for the next: `count` of eight lanes of C.
+ONEPASS_INLINE Sums load_sums(const float* c, size_t count) {
+  return as_sums(_mm256_maskload_epi32(reinterpret_cast<const int*>(c), first_lanes(count)));
+}
+ONEPASS_INLINE void store_sums(float* c, size_t count, Sums sum) {
+  _mm256_maskstore_epi32(reinterpret_cast<int*>(c), first_lanes(count), as_register(sum));
+}
+
 // c[0..count) = fma(float(sum) * w_scale, a_scale, bias).
 ONEPASS_INLINE void finish_eight(Sums sum, __m256 w_scale, __m256 a_scale, __m256 bias, float* c, size_t count) {
   const __m256 value = _mm256_fmadd_ps(_mm256_mul_ps(_mm256_cvtepi32_ps(as_register(sum)), w_scale), a_scale, bias);
@@ -32,6 +40,33 @@ ONEPASS_INLINE void finish_eight(Sums sum, __m256 w_scale, __m256 a_scale, __m25
 
 ONEPASS_INLINE __m256 load_bias(const float* bias, size_t count) {
   return count >= 8 ? _mm256_loadu_ps(bias) : _mm256_maskload_ps(bias, first_lanes(count));
+}
+
+// Channels [half * 16, half * 16 + 16) of C from their sums.
+template <size_t rows>
+ONEPASS_INLINE void finish_half(const MatmulI8& op, size_t m, const Panel& panel, size_t half,
+                                const Sums (&sum)[rows][2]) {
+  alignas(64) Sums done[rows][2];
+#pragma GCC unroll 16
+  for (size_t i = 0; i < rows; ++i) {
+    done[i][0] = sum[i][0];
+    done[i][1] = sum[i][1];
+  }
+  const size_t end = panel.count < half * 16 + 16 ? panel.count : half * 16 + 16;
+  for (size_t n = half * 16; n < end; n += 8) {
+    const __m256 w_scale = _mm256_load_ps(panel.scale + n);
+    const __m256 bias = panel.bias != nullptr ? load_bias(panel.bias + n, end - n) : _mm256_setzero_ps();
+    for (size_t i = 0; i < rows; ++i) {
+      float* c = op.c + (m + i) * op.c_stride + panel.n + n;
+      Sums total = done[i][n / 8 % 2];
+      if (panel.continued) total += load_sums(c, end - n);
+      if (panel.continues) {
+        store_sums(c, end - n, total);
+      } else {
+        finish_eight(total, w_scale, _mm256_set1_ps(op.a_scale[m + i]), bias, c, end - n);
+      }
+    }
+  }
 }
 
 // sum += four inputs, for rows x 16 channels.
@@ -80,21 +115,7 @@ ONEPASS_INLINE void half_tile(const MatmulI8& op, size_t m, const Panel& panel, 
       sum[0][i][1] += sum[c][i][1];
     }
   }
-  alignas(64) Sums done[rows][2];
-#pragma GCC unroll 16
-  for (size_t i = 0; i < rows; ++i) {
-    done[i][0] = sum[0][i][0];
-    done[i][1] = sum[0][i][1];
-  }
-  const size_t end = panel.count < half * 16 + 16 ? panel.count : half * 16 + 16;
-  for (size_t n = half * 16; n < end; n += 8) {
-    const __m256 w_scale = _mm256_load_ps(panel.scale + n);
-    const __m256 bias = panel.bias != nullptr ? load_bias(panel.bias + n, end - n) : _mm256_setzero_ps();
-    for (size_t i = 0; i < rows; ++i) {
-      finish_eight(done[i][n / 8 % 2], w_scale, _mm256_set1_ps(op.a_scale[m + i]), bias,
-                   op.c + (m + i) * op.c_stride + panel.n + n, end - n);
-    }
-  }
+  finish_half<rows>(op, m, panel, half, sum[0]);
 }
 
 template <class Dot, size_t rows, size_t chains>

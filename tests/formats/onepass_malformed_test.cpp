@@ -230,6 +230,12 @@ TEST(OnepassMalformed, Config) {
       m.config.insert(after, {key, 1, bits});
     };
   };
+  const auto add_real = [](uint32_t key, double value) {
+    return [=](RawModel& m) {
+      const auto after = std::find_if(m.config.begin(), m.config.end(), [=](const RawField& f) { return f.key > key; });
+      m.config.insert(after, {key, 2, std::bit_cast<uint64_t>(value)});
+    };
+  };
   const Case cases[] = {
       {"empty section", Code::truncated, "config", cut(SectionId::config, valid().config.size() * 16 + 4)},
       {"half a count", Code::truncated, "config", cut(SectionId::config, valid().config.size() * 16 + 2)},
@@ -256,9 +262,9 @@ TEST(OnepassMalformed, Config) {
       {"type 3", Code::bad_type, "norm", [](RawModel& m) { m.config[0].type = 3; }},
       {"stored zero", Code::not_canonical, "norm", set(1, 0), at(0, 8)},
       {"stored zero f64", Code::not_canonical, "norm_eps", set(49, 0)},
-      {"norm 2", Code::bad_value, "norm", set(1, 2), at(0, 8)},
+      {"norm 3", Code::bad_value, "norm", set(1, 3), at(0, 8)},
       {"norm 2^32+1", Code::bad_value, "norm", set(1, (1ull << 32) + 1)},
-      {"norm_place 3", Code::bad_value, "norm_place", set(2, 3)},
+      {"norm_place 4", Code::bad_value, "norm_place", set(2, 4)},
       {"position 4", Code::bad_value, "position", set(3, 4)},
       {"rotary positions without a width", Code::bad_value, "rotary_width", set(3, 3)},
       {"position after a padding without an id", Code::bad_value, "position_first",
@@ -268,12 +274,11 @@ TEST(OnepassMalformed, Config) {
        }},
       {"position_first 2^20+1", Code::bad_value, "position_first", set(4, (1u << 20) + 1)},
       {"segment_types 65,537", Code::bad_value, "segment_types", set(5, 65537)},
-      {"mask 2", Code::bad_value, "mask", set(6, 2)},
+      {"mask 3", Code::bad_value, "mask", set(6, 3)},
       {"ffn 3", Code::bad_value, "ffn", set(7, 3)},
       {"act beyond the list", Code::bad_value, "act", set(8, kernels::act_count)},
       {"embed_norm 2", Code::bad_value, "embed_norm", set(9, 2)},
       {"biases 2", Code::bad_value, "biases", set(10, 2)},
-      {"pool 3", Code::bad_value, "pool", set(11, 3)},
       {"pool 7", Code::bad_value, "pool", set(11, 7)},
       {"pooler 2", Code::bad_value, "pooler", set(12, 2)},
       {"pooler_act beyond the list", Code::bad_value, "pooler_act", set(13, kernels::act_count)},
@@ -290,6 +295,23 @@ TEST(OnepassMalformed, Config) {
       {"relative_terms 4", Code::bad_value, "relative_terms", add(20, 4)},
       {"rotary_width alone", Code::bad_value, "rotary_width", add(52, 2)},
       {"global_every without a window", Code::bad_value, "global_every", add(54, 3)},
+      {"biases of an RMS norm", Code::bad_value, "unbiased", set(1, 2)},
+      {"biases of four norms a layer", Code::bad_value, "unbiased", set(2, 3)},
+      {"biases of qk_norm", Code::bad_value, "unbiased", add(25, 1)},
+      {"window_first without a window", Code::bad_value, "window_first", add(60, 1)},
+      {"window_first 257", Code::bad_value, "window_first", add(60, 257)},
+      {"global_first without global_every", Code::bad_value, "global_first", add(61, 1)},
+      {"rotary_original without rotary positions", Code::bad_value, "rotary_original", add(62, 8)},
+      {"rotary_factor without rotary positions", Code::bad_value, "rotary_factor", add_real(63, 1.5)},
+      {"pad_id without a rule", Code::bad_value, "pad_id", add(64, 3)},
+      {"pad_id 2^20", Code::bad_value, "pad_id", add(64, 1u << 20)},
+      {"attn_scale as integer", Code::bad_type, "attn_scale", add(65, 1)},
+      {"attn_scale negative", Code::bad_value, "attn_scale", add_real(65, -0.5)},
+      {"attn_softcap NaN", Code::bad_value, "attn_softcap", add_real(66, std::numeric_limits<double>::quiet_NaN())},
+      {"embed_scale infinite", Code::bad_value, "embed_scale", add_real(67, std::numeric_limits<double>::infinity())},
+      {"embed_scale -0", Code::bad_value, "embed_scale", add_real(67, -0.0)},
+      {"words 65", Code::bad_value, "words", add(68, 65)},
+      {"logit_softcap without words", Code::bad_value, "logit_softcap", add_real(69, 30.0)},
       {"relative_rows alone", Code::bad_value, "relative_rows", add(55, 4)},
       {"relative_rows 65,536", Code::bad_value, "relative_rows", add(55, 65536)},
       {"no mask", Code::bad_value, "mask", drop(6)},
@@ -461,7 +483,7 @@ TEST(OnepassMalformed, TokenLabels) {
       {"single_label", Code::bad_value, "entities", [](RawModel& m) { m.heads[0].kind = 1; },
        Place{SectionId::heads, 16}},
       {"pool 1", Code::bad_value, "entities", [](RawModel& m) { m.field(11).bits = 1; }, Place{SectionId::heads, 16}},
-      {"pool 5", Code::bad_value, "pool", [](RawModel& m) { m.field(11).bits = 5; }},
+      {"pool 7", Code::bad_value, "pool", [](RawModel& m) { m.field(11).bits = 7; }},
       {"one label", Code::bad_value, "entities", [](RawModel& m) { m.heads[0].labels = {"O"}; }},
       {"sigmoid", Code::bad_value, "entities", [](RawModel& m) { m.heads[0].activation = 2; }},
       {"identity", Code::bad_value, "entities", [](RawModel& m) { m.heads[0].activation = 1; }},

@@ -287,6 +287,13 @@ std::vector<uint8_t> payload_of(Layout layout, uint64_t rows, uint64_t columns, 
       (void)kernels::pack(layout, values.data(), n, k, out.data());
       break;
     }
+    case Layout::i4zg32_n32k4:
+    case Layout::i4zg64_n32k4: {
+      std::vector<float> values(n * k);
+      for (float& v : values) v = value();
+      (void)kernels::pack(layout, values.data(), n, k, out.data());
+      return out;
+    }
     case Layout::none:
       break;
   }

@@ -254,6 +254,81 @@ TEST(SentencePiece, T5HasExtraIds) {
   EXPECT_EQ(convert(model_of(kT5, 2), "t5", R"({"extra_ids":2})")->pieces.size(), 6u);
 }
 
+std::string bpe_model(const Proto& trainer = Proto().varint(3, 2).varint(35, 1).varint(40, 0),
+                      const Proto& normalizer = Proto().varint(3, 1).varint(4, 0)) {
+  Proto model;
+  const auto add = [&](const std::string& piece, float score, uint32_t type = 1) {
+    model.bytes(1, spm_piece(piece, score, type));
+  };
+  add("<unk>", 0, 2);
+  add("<s>", 0, 3);
+  add("</s>", 0, 3);
+  constexpr char kDigits[] = "0123456789ABCDEF";
+  for (unsigned b = 0; b < 256; ++b) add(std::string("<0x") + kDigits[b / 16] + kDigits[b % 16] + ">", 0, 6);
+  const std::string mark = kMeta;
+  add(mark + "abc", -3);  // 259, made in three ways
+  add("ab", -1);
+  add(mark + "ab", -3);  // of the same score, behind it
+  add("[X]", 0, 4);
+  for (const std::string& piece :
+       {mark, std::string("a"), std::string("b"), std::string("c"), mark + "a", mark + "a" + "bcd"}) {
+    add(piece, -10);
+  }
+  add("bc", -2);
+  model.bytes(2, trainer.text);
+  model.bytes(3, normalizer.text);
+  return model.text;
+}
+
+TEST(SentencePiece, LlamaMergesByScoreThenByTheIdsOfTheParts) {
+  const auto spec = convert(bpe_model(), "llama");
+  ASSERT_TRUE(spec.ok()) << spec.error().message;
+  EXPECT_EQ(spec->kind, TokenizerKind::bpe);
+  std::vector<std::string> merges;
+  for (const MergeSpec& merge : spec->merges) {
+    merges.push_back(spec->pieces[merge.left] + "+" + spec->pieces[merge.right]);
+    EXPECT_EQ(spec->pieces[merge.left] + spec->pieces[merge.right], spec->pieces[merge.result]);
+  }
+  const std::string m = kMeta;
+  EXPECT_EQ(merges, (std::vector<std::string>{"a+b", "b+c", m + "ab+c", m + "a+bc", m + "+ab", m + "a+b", m + "+a"}));
+  EXPECT_EQ(added_of(*spec), (Added{{0, "<unk>"}, {1, "<s>"}, {2, "</s>"}, {262, "[X]"}}));
+  EXPECT_FALSE(spec->added_tokens[3].special);
+  EXPECT_EQ(template_of(*spec), (std::vector<int>{1, -1}));
+  EXPECT_EQ(steps_of(*spec), (Kinds{Kind::prepend, Kind::replace}));
+  const auto tokenizer = serialize_tokenizer(*spec);
+  const auto parsed = Tokenizer::parse(tokenizer, UINT32_MAX);
+  ASSERT_TRUE(parsed.ok()) << parsed.error().message;
+  EncodeScratch scratch;
+  Array<uint32_t> ids;
+  ASSERT_TRUE((*parsed).encode("ab\xC3\xA9", {}, scratch, ids, nullptr, nullptr).ok());
+  EXPECT_EQ(std::vector<uint32_t>(ids.begin(), ids.end()), (std::vector<uint32_t>{1, 261, 3 + 0xC3, 3 + 0xA9}));
+  const auto plain =
+      convert(bpe_model(), "", R"({"tokenizer_class":"LlamaTokenizer","legacy":false,"add_eos_token":true})");
+  ASSERT_TRUE(plain.ok());
+  EXPECT_TRUE(plain->normalizer.empty());
+  EXPECT_EQ(plain->pre_tokenizer[0].kind, PreTokenizerKind::metaspace);
+  EXPECT_EQ(template_of(*plain), (std::vector<int>{1, -1, 2}));
+}
+
+TEST(SentencePiece, BpeModelsThatAreRefused) {
+  const Proto trainer = Proto().varint(3, 2).varint(35, 1).varint(40, 0);
+  const Proto normalizer = Proto().varint(3, 1).varint(4, 0);
+  const auto code = [&](const Proto& t, const Proto& n, const char* type = "llama") {
+    return code_name(convert(bpe_model(t, n), type).code());
+  };
+  EXPECT_STREQ(code(trainer, normalizer), "ok");
+  EXPECT_STREQ(code(Proto().varint(3, 2).varint(40, 0), normalizer), "unsupported");                // no byte_fallback
+  EXPECT_STREQ(code(Proto().varint(3, 1).varint(35, 1).varint(40, 0), normalizer), "unsupported");  // unigram
+  EXPECT_STREQ(code(trainer, Proto().varint(3, 0).varint(4, 0)), "unsupported");                    // no prefix
+  EXPECT_STREQ(code(trainer, Proto().varint(3, 1).varint(4, 1)), "unsupported");                    // spaces removed
+  EXPECT_STREQ(code(trainer, Proto().bytes(2, charsmap_blob({{"\t", " "}})).varint(3, 1).varint(4, 0)), "unsupported");
+  EXPECT_STREQ(code(trainer, normalizer, "gemma"), "unsupported");
+  EXPECT_STREQ(code(trainer, normalizer, "t5"), "unsupported");
+  const std::string longest = Proto().bytes(1, spm_piece(std::string(513, 'x'), -20)).text;
+  EXPECT_EQ(convert(longest + bpe_model(Proto().varint(3, 2).varint(35, 1).varint(40, 1), normalizer), "llama").code(),
+            Code::limit_exceeded);
+}
+
 struct Refused {
   const char* name;
   Code code;

@@ -22,6 +22,27 @@ constexpr std::string_view kTokenizer =
     R"("special_tokens":{"[CLS]":{"id":"[CLS]","ids":[1],"tokens":["[CLS]"]}}},)"
     R"("decoder":{"type":"WordPiece","prefix":"##","cleanup":true},"model":{"type":"WordPiece","unk_token":"[UNK]",)"
     R"("continuing_subword_prefix":"##","max_input_chars_per_word":100,"vocab":{"[UNK]":0,"[CLS]":1,"a":2,"##b":3,"c":4}}})";
+constexpr std::string_view kBpe =
+    R"({"version":"1.0","truncation":null,"padding":null,"added_tokens":[)"
+    R"({"id":0,"content":"<s>","single_word":false,"lstrip":true,"rstrip":false,"normalized":true,"special":true}],)"
+    R"("normalizer":{"type":"Sequence","normalizers":[{"type":"NFC"},{"type":"Replace","pattern":{"String":" "},"content":"_"}]},)"
+    R"("pre_tokenizer":{"type":"Sequence","pretokenizers":[{"type":"Digits","individual_digits":true},)"
+    R"({"type":"ByteLevel","add_prefix_space":true,"trim_offsets":true,"use_regex":true}]},)"
+    R"("post_processor":{"type":"RobertaProcessing","sep":["<s>",0],"cls":["<s>",0],"trim_offsets":true,"add_prefix_space":true},)"
+    R"("decoder":{"type":"ByteLevel"},"model":{"type":"BPE","dropout":null,"unk_token":null,"continuing_subword_prefix":"",)"
+    R"("end_of_word_suffix":"","fuse_unk":false,"byte_fallback":false,"ignore_merges":true,)"
+    R"("vocab":{"<s>":0,"a":1,"b":2,"ab":3,"abb":4},"merges":["a b",["ab","b"]]}})";
+constexpr std::string_view kUnigram =
+    R"({"version":"1.0","truncation":null,"padding":null,"added_tokens":[],"normalizer":{"type":"Nmt"},)"
+    R"("pre_tokenizer":{"type":"Metaspace","replacement":"_","prepend_scheme":"first","split":true},)"
+    R"("post_processor":null,"decoder":null,"model":{"type":"Unigram","unk_id":0,"byte_fallback":false,)"
+    R"("vocab":[["<unk>",0],["a",-1.5],["_b",-2e1]]}})";
+constexpr std::string_view kVocabJson =
+    R"({"<s>":0,"<pad>":1,"</s>":2,"<unk>":3,"a":4,"b":5,"ab":6,"abb":7,"<mask>":8})";
+constexpr std::string_view kMerges = "#version: 0.2\na b\nab b\n";
+constexpr std::string_view kRobertaConfig =
+    R"({"tokenizer_class":"RobertaTokenizer","add_prefix_space":true,"trim_offsets":false,"mask_token":{"content":"<mask>"},)"
+    R"("added_tokens_decoder":{"0":{"content":"<s>","special":true},"9":{"content":"x","lstrip":true}}})";
 constexpr std::string_view kVocab = "[PAD]\n[UNK]\n[CLS]\n[SEP]\n[MASK]\na\n##b\n";
 constexpr std::string_view kTokenizerConfig =
     R"({"do_lower_case":true,"strip_accents":null,"unk_token":"[UNK]","cls_token":{"content":"[CLS]","lstrip":false},)"
@@ -44,7 +65,7 @@ void check_spec(const Result<TokenizerSpec>& spec) {
   const size_t count = token_count(*spec);
   check(!spec->pieces.empty() && spec->unk_id < spec->pieces.size() && count <= kMaxTokens);
   check(spec->max_input_chars_per_word >= 1 && spec->max_input_chars_per_word <= 1024);
-  for (const std::string& piece : spec->pieces) check(!piece.empty() && piece.size() <= kMaxTokenBytes);
+  for (const std::string& piece : spec->pieces) check(piece.size() <= kMaxTokenBytes);
   for (const AddedTokenSpec& token : spec->added_tokens) {
     check(token.id < count && !token.content.empty());
     if (token.id < spec->pieces.size()) check(spec->pieces[token.id] == token.content);
@@ -66,7 +87,24 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   const auto text_of = [&](std::string_view good) {
     return edits ? test::apply_edits(good, rest) : std::string(reinterpret_cast<const char*>(rest.data()), rest.size());
   };
-  switch ((data[0] >> 1) % 5) {
+  switch ((data[0] >> 1) % 10) {
+    case 5:
+      check_spec(parse_tokenizer_json(text_of(kBpe)));
+      break;
+    case 6:
+      check_spec(parse_tokenizer_json(text_of(kUnigram)));
+      break;
+    case 7:
+      check_spec(parse_vocab_json(text_of(kVocabJson), kMerges, nullptr, "roberta"));
+      break;
+    case 8:
+      check_spec(parse_vocab_json(kVocabJson, text_of(kMerges), nullptr, "roberta"));
+      break;
+    case 9: {
+      const auto json = parse_json(text_of(kRobertaConfig), kMaxConfigBytes, "tokenizer_config.json");
+      if (json.ok()) check_spec(parse_vocab_json(kVocabJson, kMerges, &*json, ""));
+      break;
+    }
     case 0:
       check_spec(parse_tokenizer_json(text_of(kTokenizer)));
       break;

@@ -21,6 +21,27 @@ void check(bool condition) {
   if (!condition) std::abort();
 }
 
+// Of BPE, with every byte.
+std::string good_bpe() {
+  test::Proto model;
+  const auto add = [&](const std::string& piece, float score, uint32_t type = 1) {
+    model.bytes(1, test::spm_piece(piece, score, type));
+  };
+  add("<unk>", 0, 2);
+  add("<s>", 0, 3);
+  add("</s>", 0, 3);
+  for (const char* piece : {"a", "b", "ab", "\xE2\x96\x81",
+                            "\xE2\x96\x81"
+                            "ab",
+                            "bb", "abb"})
+    add(piece, -1);
+  constexpr char kDigits[] = "0123456789ABCDEF";
+  for (unsigned b = 0; b < 256; ++b) add(std::string("<0x") + kDigits[b / 16] + kDigits[b % 16] + ">", 0, 6);
+  model.bytes(2, test::Proto().varint(3, 2).varint(35, 1).varint(40, 0).text);
+  model.bytes(3, test::Proto().varint(3, 1).varint(4, 0).text);
+  return model.text;
+}
+
 std::string good_model() {
   struct Piece {
     const char* content;
@@ -58,8 +79,9 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   const SentencePieceFamily& family = families[data[0] / 2 % families.size()];
   std::string text(reinterpret_cast<const char*>(data) + 1, size - 1);
   if (data[0] % 2 != 0) {
-    static const std::string& good = *new std::string(good_model());
-    text = test::apply_edits(good, {data + 1, size - 1});
+    static const std::string& unigram = *new std::string(good_model());
+    static const std::string& bpe = *new std::string(good_bpe());
+    text = test::apply_edits(family.bpe ? bpe : unigram, {data + 1, size - 1});
   }
   text.shrink_to_fit();
   const auto model = parse_sentencepiece({reinterpret_cast<const uint8_t*>(text.data()), text.size()}, "fuzz.model");

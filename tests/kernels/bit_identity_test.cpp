@@ -79,6 +79,7 @@ void expect_ranges_make_the_whole(size_t multiple) {
 
 TEST(Ranges, MatmulI8) { expect_ranges_make_the_whole<kernels::MatmulI8>(32); }
 TEST(Ranges, MatmulI4) { expect_ranges_make_the_whole<kernels::MatmulI4>(32); }
+TEST(Ranges, MatmulI4Z) { expect_ranges_make_the_whole<kernels::MatmulI4Z>(32); }
 TEST(Ranges, MatmulF32) { expect_ranges_make_the_whole<kernels::MatmulF32>(16); }
 
 // A range writes its own channels and no others.

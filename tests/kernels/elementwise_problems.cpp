@@ -273,4 +273,85 @@ std::vector<Output> Problem<kernels::Rope>::outputs() const {
   return {f32_output("x", x_, case_.a, case_.c * head_width_, stride_)};
 }
 
+// norm_quantize
+
+std::vector<Case> Problem<kernels::NormQuantize>::cases() {
+  return combine(
+      {1, 2, 3, 4, 5, 8, 9, 13}, {1, 2, 3, 4, 15, 16, 17, 31, 33, 48, 63, 64, 67, 80, 384, 530}, {1, 2},
+      {0, no_bias, no_residual, in_x, in_residual, no_y | sum, no_y | sum_in_x, no_y | no_residual, hostile,
+       no_residual | in_x | wide_strides, in_residual | wide_strides, no_y | sum_in_x | wide_strides, sum, sum_in_x,
+       tiny, spoilt, spoilt | no_y | no_residual, hostile | no_y | sum, tiny | no_y | no_residual});
+}
+
+Problem<kernels::NormQuantize>::Problem(const Case& c, Flush flush)
+    : case_(c),
+      stride_(c.b + (has(c, wide_strides) ? 5 : 0)),
+      codes_stride_(kernels::round_up(c.b, 4) + (has(c, wide_strides) ? 8 : 0)),
+      x_(strided(c.a, c.b, stride_), flush),
+      residual_(x_.size(), flush),
+      sum_(x_.size(), flush),
+      y_(x_.size(), flush),
+      weight_(c.b, flush),
+      bias_(c.b, flush),
+      scale_(c.a, flush),
+      codes_(strided(c.a, kernels::round_up(c.b, 4), codes_stride_), flush) {
+  Random random(c.a * 1000003 + c.b * 1009 + c.c * 7 + c.variant);
+  fill_uniform(x_, random);
+  fill_uniform(residual_, random);
+  fill_uniform(weight_, random);
+  fill_uniform(bias_, random);
+  if (has(c, hostile)) {
+    fill_any(x_, random);
+    fill_any(weight_, random);
+  }
+  if (has(c, tiny)) {
+    for (float& x : weight_) x *= 1e-31f;
+    for (float& x : bias_) x *= 1e-31f;
+  }
+  if (has(c, spoilt)) weight_[random.below(c.b)] = kInf;
+  poison(sum_);
+  poison(y_);
+  poison(scale_);
+  for (int8_t& code : codes_) code = kPoisonCode;
+  for (float* data : {x_.data(), residual_.data()}) poison_between(data, c.a, c.b, stride_);
+}
+
+Guarded<float>& Problem<kernels::NormQuantize>::target() {
+  return has(case_, in_x) ? x_ : has(case_, in_residual) ? residual_ : y_;
+}
+
+kernels::NormQuantize Problem<kernels::NormQuantize>::args() {
+  return {.x = x_.data(),
+          .residual = has(case_, no_residual) ? nullptr : residual_.data(),
+          .weight = weight_.data(),
+          .bias = has(case_, no_bias) || case_.c == 2 ? nullptr : bias_.data(),
+          .sum = has(case_, sum)        ? sum_.data()
+                 : has(case_, sum_in_x) ? x_.data()
+                                        : nullptr,
+          .y = has(case_, no_y) ? nullptr : target().data(),
+          .codes = codes_.data(),
+          .scale = scale_.data(),
+          .rows = case_.a,
+          .width = case_.b,
+          .x_stride = stride_,
+          .residual_stride = stride_,
+          .sum_stride = stride_,
+          .y_stride = stride_,
+          .codes_stride = codes_stride_,
+          .eps = 1e-5f,
+          .rms = case_.c == 2,
+          .weight_offset = has(case_, no_bias) ? 1.0f : 0.0f};
+}
+
+std::vector<Output> Problem<kernels::NormQuantize>::outputs() const {
+  const auto& out = has(case_, in_x) ? x_ : has(case_, in_residual) ? residual_ : y_;
+  std::vector<Output> outputs = {
+      {"codes", codes_.data(), case_.a, kernels::round_up(case_.b, 4), codes_stride_, 1, codes_.intact()},
+      f32_output("scale", scale_, 1, case_.a, case_.a)};
+  if (!has(case_, no_y)) outputs.push_back(f32_output("y", out, case_.a, case_.b, stride_));
+  if (has(case_, sum)) outputs.push_back(f32_output("sum", sum_, case_.a, case_.b, stride_));
+  if (has(case_, sum_in_x)) outputs.push_back(f32_output("x + residual", x_, case_.a, case_.b, stride_));
+  return outputs;
+}
+
 }  // namespace onepass::test

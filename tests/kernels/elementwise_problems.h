@@ -106,4 +106,33 @@ class Problem<kernels::Rope> {
   Guarded<uint32_t> positions_;
 };
 
+template <>
+class Problem<kernels::NormQuantize> {
+ public:
+  static std::vector<Case> cases();  // rows, width, layer norm (1) or root mean square (2)
+  enum : unsigned {
+    no_bias = 1,
+    no_residual = 2,
+    in_x = 4,
+    in_residual = 8,
+    no_y = 16,
+    sum = 32,
+    sum_in_x = 64,
+    hostile = 128,
+    wide_strides = 256,
+    tiny = 512,    // a result below the smallest that is quantised
+    spoilt = 1024  // a weight that makes one column infinite
+  };
+  Problem(const Case& c, Flush flush);
+  kernels::NormQuantize args();
+  std::vector<Output> outputs() const;
+
+ private:
+  Guarded<float>& target();
+  Case case_;
+  size_t stride_, codes_stride_;
+  Guarded<float> x_, residual_, sum_, y_, weight_, bias_, scale_;
+  Guarded<int8_t> codes_;
+};
+
 }  // namespace onepass::test

@@ -58,6 +58,86 @@ TEST(Elementwise, RmsNormMatchesDouble) {
   }
 }
 
+// The bits of a norm followed by a quantisation, each by its own kernel, on every level.
+TEST(Elementwise, NormQuantizeIsTheTwoOperations) {
+  const size_t rows = 11, width = 83, codes_width = 84;
+  const auto x = random_floats(rows * width, 8), residual = random_floats(rows * width, 9),
+             weight = random_floats(width, 10), bias = random_floats(width, 11);
+  for (unsigned level = 0; level < isa_count; ++level) {
+    const KernelTable* table = kernel_table(static_cast<Isa>(level));
+    if (table == nullptr) continue;
+    for (const bool rms : {false, true}) {
+      for (const bool with_y : {false, true}) {
+        std::vector<float> y(x.size()), z(x.size()), expected_y(x.size()), expected_z(x.size());
+        std::vector<float> scale(rows), expected_scale(rows);
+        std::vector<int8_t> codes(rows * codes_width, 99), expected_codes(rows * codes_width, 98);
+        table->norm_quantize({.x = x.data(),
+                              .residual = residual.data(),
+                              .weight = weight.data(),
+                              .bias = rms ? nullptr : bias.data(),
+                              .sum = z.data(),
+                              .y = with_y ? y.data() : nullptr,
+                              .codes = codes.data(),
+                              .scale = scale.data(),
+                              .rows = rows,
+                              .width = width,
+                              .x_stride = width,
+                              .residual_stride = width,
+                              .sum_stride = width,
+                              .y_stride = width,
+                              .codes_stride = codes_width,
+                              .eps = 1e-6f,
+                              .rms = rms,
+                              .weight_offset = 1.0f});
+        if (rms) {
+          table->rms_norm({.x = x.data(),
+                           .residual = residual.data(),
+                           .weight = weight.data(),
+                           .sum = expected_z.data(),
+                           .y = expected_y.data(),
+                           .rows = rows,
+                           .groups = 1,
+                           .width = width,
+                           .x_stride = width,
+                           .residual_stride = width,
+                           .sum_stride = width,
+                           .y_stride = width,
+                           .group_stride = width,
+                           .eps = 1e-6f,
+                           .weight_offset = 1.0f});
+        } else {
+          table->add_norm({.x = x.data(),
+                           .residual = residual.data(),
+                           .weight = weight.data(),
+                           .bias = bias.data(),
+                           .y = expected_y.data(),
+                           .rows = rows,
+                           .width = width,
+                           .x_stride = width,
+                           .residual_stride = width,
+                           .y_stride = width,
+                           .eps = 1e-6f,
+                           .sum = expected_z.data(),
+                           .sum_stride = width});
+        }
+        table->quantize_rows({.x = expected_y.data(),
+                              .x_stride = width,
+                              .codes = expected_codes.data(),
+                              .codes_stride = codes_width,
+                              .scale = expected_scale.data(),
+                              .rows = rows,
+                              .width = width});
+        EXPECT_EQ(codes, expected_codes) << isa_name(table->isa) << rms << with_y;
+        EXPECT_EQ(scale, expected_scale) << isa_name(table->isa) << rms << with_y;
+        EXPECT_EQ(z, expected_z) << isa_name(table->isa) << rms << with_y;
+        if (with_y) {
+          EXPECT_EQ(y, expected_y) << isa_name(table->isa) << rms;
+        }
+      }
+    }
+  }
+}
+
 TEST(Elementwise, GateMatchesDouble) {
   const size_t width = 200;
   const auto gate = random_floats(width, 4, -8, 8), up = random_floats(width, 5);

@@ -18,10 +18,13 @@ namespace {
 
 using namespace kernels;
 
-constexpr Layout kLayouts[] = {Layout::f32_rows,    Layout::f16_rows,    Layout::i8_rows,     Layout::f32_n16,
-                               Layout::f16_n16,     Layout::i8_n32k4,    Layout::bf16_n16,    Layout::bf16_rows,
-                               Layout::i4g32_rows,  Layout::i4g32_n32k4, Layout::i4g64_n32k4, Layout::i4mg32_n32k4,
-                               Layout::i4mg64_n32k4};
+constexpr Layout kLayouts[] = {Layout::f32_rows,     Layout::f16_rows,     Layout::i8_rows,     Layout::f32_n16,
+                               Layout::f16_n16,      Layout::i8_n32k4,     Layout::bf16_n16,    Layout::bf16_rows,
+                               Layout::i4g32_rows,   Layout::i4g32_n32k4,  Layout::i4g64_n32k4, Layout::i4mg32_n32k4,
+                               Layout::i4mg64_n32k4, Layout::i4zg32_n32k4, Layout::i4zg64_n32k4};
+
+// Whether groups have f16 scales.
+bool has_half_scales(Layout layout) { return dtype_of(layout) == Dtype::i4 && !has_steps(layout); }
 
 // Packing and unpacking stay inside their buffers, are as exact as the type, and do not depend on what was there.
 TEST(Pack, RoundTripOfEveryLayoutAndShape) {
@@ -80,7 +83,7 @@ TEST(Pack, Int8ScalesAndCodes) {
 // Codes, scales and minima that exist already come back as they were, and padding has value 0.
 TEST(Pack, Int4PartsRoundTrip) {
   for (const Layout layout : kLayouts) {
-    if (dtype_of(layout) != Dtype::i4) {
+    if (!has_half_scales(layout)) {
       EXPECT_EQ(pack_i4(layout, {}, 1, 1, nullptr).status, PackStatus::bad_layout);
       EXPECT_FALSE(unpack_i4(layout, nullptr, 1, 1, nullptr, nullptr, nullptr));
       continue;
@@ -183,6 +186,71 @@ TEST(Pack, Int4SearchIsAtLeastAsGoodAsRounding) {
   }
 }
 
+// The bytes of docs/layouts.md: a code 55 = (15 - 4) * 5 and others, of channels and inputs at the ends.
+TEST(Pack, Int4StepBytes) {
+  const size_t n = 33, k = 70;
+  for (const Layout layout : {Layout::i4zg32_n32k4, Layout::i4zg64_n32k4}) {
+    const size_t group = group_size(layout), pair = group * 32 + 64, panel = (k + 2 * group - 1) / (2 * group) * pair;
+    ASSERT_EQ(packed_bytes(layout, n, k), 2 * panel + 64 * 4);
+    std::vector<uint8_t> bytes(2 * panel + 64 * 4);
+    auto* scales = reinterpret_cast<float*>(bytes.data() + scale_offset(layout, n, k));
+    scales[0] = 0.5f;
+    scales[32] = 2.0f;
+    // Channel 0, input 33: in groups of 32 the second of the odd group of pair 0; in groups of 64 of the even group.
+    bytes[group == 32 ? 1 : 8 * 128 + 1] = group == 32 ? 0xf0 : 0x0f;
+    bytes[group * 32 + (group == 32 ? 32 : 0)] = 5;  // step 5, zero 4
+    // Channel 32, input 69: the sixth of the even group of pair 1, or of the odd group of pair 0.
+    bytes[panel + (group == 32 ? pair : 0) + 128 + 1] = group == 32 ? 0x02 : 0x20;
+    bytes[panel + (group == 32 ? pair : 0) + group * 32 + (group == 32 ? 0 : 32)] = 11 | 7 << 4;  // step 11, zero 11
+    std::vector<float> w(n * k);
+    ASSERT_TRUE(unpack(layout, bytes.data(), n, k, w.data()));
+    EXPECT_EQ(w[33], 55 * 0.5f);
+    EXPECT_EQ(w[32 * k + 69], (2 - 11) * 11 * 2.0f);
+    EXPECT_EQ(w[5 * k + 33], 0.0f);
+    // Any byte of factors is a step of at most 11 and a zero of 4 to 11.
+    bytes[group * 32 + (group == 32 ? 32 : 0)] = 0x8f;
+    ASSERT_TRUE(unpack(layout, bytes.data(), n, k, w.data()));
+    EXPECT_EQ(w[33], 11 * 11 * 0.5f);
+  }
+}
+
+// Weights that lie on a grid are found again, and the error is that of groups with scales of their own: at most
+// somewhat above plain rounding of each group with its exact range.
+TEST(Pack, Int4StepSearch) {
+  Random random(6);
+  double error = 0, plain = 0;
+  for (size_t trial = 0; trial < 100; ++trial) {
+    constexpr size_t k = 256;
+    float w[k], restored[k];
+    for (size_t i = 0; i < k; ++i) {
+      // Groups of 64 whose largest weights differ by a factor of up to three.
+      const float size = static_cast<float>(1 + (trial + i / 64) % 3);
+      w[i] = size * random.uniform(-1.0f, 1.0f) * random.uniform(0.0f, 1.0f);
+    }
+    alignas(64) uint8_t out[packed_bytes(Layout::i4zg64_n32k4, 1, k)];
+    ASSERT_TRUE(pack_matmul(Layout::i4zg64_n32k4, w, 1, k, out).ok());
+    ASSERT_TRUE(unpack(Layout::i4zg64_n32k4, out, 1, k, restored));
+    for (size_t begin = 0; begin < k; begin += 64) {
+      const auto [low, high] = std::minmax_element(w + begin, w + begin + 64);
+      const double step = std::fmax(std::fabs(*low), std::fabs(*high)) / 8.0;
+      for (size_t i = begin; i < begin + 64; ++i) {
+        const double rounded = std::fmin(std::fmax(std::nearbyint(w[i] / step), -8.0), 7.0) * step;
+        plain += (rounded - w[i]) * (rounded - w[i]);
+        error += (static_cast<double>(restored[i]) - w[i]) * (static_cast<double>(restored[i]) - w[i]);
+      }
+    }
+  }
+  EXPECT_LT(error, plain);
+  EXPECT_GT(error, plain * 0.5);
+
+  float grid[64], back[64];
+  for (size_t i = 0; i < 64; ++i) grid[i] = static_cast<float>(static_cast<int>(i % 16) - 7) * 6.0f * 0.25f;
+  alignas(64) uint8_t out[packed_bytes(Layout::i4zg32_n32k4, 1, 64)];
+  ASSERT_TRUE(pack_matmul(Layout::i4zg32_n32k4, grid, 1, 64, out).ok());
+  ASSERT_TRUE(unpack(Layout::i4zg32_n32k4, out, 1, 64, back));
+  for (size_t i = 0; i < 64; ++i) EXPECT_NEAR(back[i], grid[i], 1e-5f) << i;
+}
+
 TEST(Pack, ReportsWhatItCannotStore) {
   std::vector<float> w(6 * 5, 1.0f);
   alignas(64) uint8_t out[4096];
@@ -197,7 +265,7 @@ TEST(Pack, ReportsWhatItCannotStore) {
     const PackResult result = pack(layout, w.data(), 6, 5, out);
     EXPECT_EQ(result.status, dtype_of(layout) == Dtype::f16 ? PackStatus::f16_overflow : PackStatus::ok);
     EXPECT_EQ(result.index, result.ok() ? 0u : 17u);
-    if (dtype_of(layout) == Dtype::i4) {
+    if (has_half_scales(layout)) {
       w[17] = 4e6f;  // no f16 scale reaches it
       EXPECT_EQ(pack(layout, w.data(), 6, 5, out).status, PackStatus::f16_overflow);
       EXPECT_EQ(pack(layout, w.data(), 6, 5, out).index, 17u);
@@ -286,11 +354,14 @@ TEST(Layouts, Sizes) {
   EXPECT_EQ(packed_bytes(Layout::i4g64_n32k4, 32, 129), 2u * (2048 + 128));
   EXPECT_EQ(packed_bytes(Layout::i4mg32_n32k4, 32, 1), 1024u + 256);
   EXPECT_EQ(packed_bytes(Layout::i4mg64_n32k4, 32, 128), 2048u + 256);
+  EXPECT_EQ(packed_bytes(Layout::i4zg32_n32k4, 33, 65), 2u * 2 * (1024 + 64) + 64 * 4);
+  EXPECT_EQ(packed_bytes(Layout::i4zg64_n32k4, 32, 129), 2u * (2048 + 64) + 32 * 4);
   EXPECT_EQ(packed_bytes(Layout::none, 3, 5), 0u);
   for (size_t n = 1; n < 70; ++n) {
     for (size_t k = 1; k < 70; ++k) {
       EXPECT_EQ(scale_offset(Layout::i8_n32k4, n, k) % 64, 0u);
       EXPECT_EQ(scale_offset(Layout::i8_rows, n, k) % 64, 0u);
+      EXPECT_EQ(scale_offset(Layout::i4zg32_n32k4, n, k) % 64, 0u);
     }
   }
 }

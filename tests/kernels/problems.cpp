@@ -225,6 +225,96 @@ std::vector<Output> Problem<kernels::MatmulI4>::outputs() const {
           {"peak", peak_.data(), 1, case_.a * 16, case_.a * 16, sizeof(float), peak_.intact()}};
 }
 
+// matmul_i4z
+
+std::vector<Case> Problem<kernels::MatmulI4Z>::cases() {
+  std::vector<Case> cases;
+  for (const unsigned layout : {0u, unsigned{groups_of_64}}) {
+    auto some = combine({1, 2, 3, 4, 5, 6, 7, 8, 11, 12, 13, 15, 25}, {1, 15, 16, 17, 31, 32, 33, 47, 64, 67},
+                        {1, 3, 4, 5, 7, 8, 13, 31, 32, 33, 63, 64, 65, 67, 96, 128, 129, 160, 257, 289},
+                        {0, extreme, hostile, no_bias, wide_strides, with_act | with_peak, with_act | wide_strides,
+                         with_act | hostile | with_peak, no_bias | extreme | wide_strides | with_peak});
+    for (size_t k = 1; k <= 130; k += 2) some.push_back({1 + k % 9, 33, k, k % 4 == 1 ? 0u : unsigned{extreme}});
+    for (size_t g = 1; g <= 9; ++g) some.push_back({14 - g, 32 + g, g * 64, g % 2 == 0 ? 0u : unsigned{hostile}});
+    // Every height of a tile of 16 rows, and tiles that overlap; products in parts of K, with few rows and with many.
+    for (const size_t m : {3u, 4u, 15u, 16u, 17u, 18u, 33u, 47u, 48u, 49u, 65u, 97u}) {
+      some.push_back({m, 33 + m, 64 * (1 + m % 3), m % 2 == 0 ? unsigned{extreme} : with_act | with_peak});
+      some.push_back({m, 33, 1600 + 64 * (m % 5), m % 2 == 0 ? 0u : with_act | with_peak | wide_strides});
+    }
+    some.push_back({103, 40, 516, extreme});
+    some.push_back({3, 17, 4099, extreme});
+    some.push_back({50, 17, 3210, with_act | with_peak});
+    some.push_back({101, 70, 1700, 0});
+    some.push_back({487, 33, 68, with_peak});  // more rows than share what is expanded
+    for (Case& c : some) c.variant |= layout;
+    cases.insert(cases.end(), some.begin(), some.end());
+  }
+  return cases;
+}
+
+Problem<kernels::MatmulI4Z>::Problem(const Case& c, Flush flush)
+    : case_(c),
+      layout_(has(c, groups_of_64) ? Layout::i4zg64_n32k4 : Layout::i4zg32_n32k4),
+      a_stride_(round_up(c.c, 4) + (has(c, wide_strides) ? 12 : 0)),
+      c_stride_(c.b + (has(c, wide_strides) ? 5 : 0)),
+      a_(strided(c.a, round_up(c.c, 4), a_stride_), flush),
+      a_scale_(c.a, flush),
+      w_(packed_bytes(layout_, c.b, c.c), flush, 64),
+      bias_(c.b, flush),
+      c_(strided(c.a, c.b, c_stride_), flush),
+      peak_(c.a * 16, flush) {
+  Random random(c.a * 1000003 + c.b * 1009 + c.c * 7 + c.variant);
+  for (int32_t& bits : peak_) bits = random.bits() % 8 == 0 ? std::bit_cast<int32_t>(3.0f) : 0;
+  for (int8_t& code : a_) code = 0;
+  for (size_t m = 0; m < c.a; ++m) {
+    for (size_t k = 0; k < c.c; ++k) {
+      a_[m * a_stride_ + k] = has(c, extreme) ? static_cast<int8_t>(m % 2 == 0 ? 127 : -127) : random.code();
+    }
+  }
+  fill_uniform(a_scale_, random, 0.001f, 0.1f);
+  fill_uniform(bias_, random);
+  // Any bytes are nibbles, steps and zeros. The extremes: 15 with step 11 and zero 4, or 0 with zero 11.
+  const size_t scales_at = kernels::scale_offset(layout_, c.b, c.c);
+  for (size_t i = 0; i < w_.size(); ++i) w_.data()[i] = static_cast<uint8_t>(random.bits());
+  if (has(c, extreme)) {
+    const size_t group = kernels::group_size(layout_), pair_bytes = kernels::i4_pair_bytes(layout_);
+    const bool highest = random.bits() % 2 == 0;
+    for (size_t i = 0; i < scales_at; ++i) {
+      const bool factors = i % pair_bytes >= group * 32;
+      w_.data()[i] = factors ? (highest ? 0x0b : 0x7b) : (highest ? 0xff : 0x00);
+    }
+  }
+  if (!has(c, hostile)) {
+    auto* scales = reinterpret_cast<float*>(w_.data() + scales_at);
+    for (size_t i = 0; i < kernels::scale_count(layout_, c.b); ++i) scales[i] = random.uniform(0.001f, 0.1f);
+  }
+  poison(c_);
+}
+
+kernels::MatmulI4Z Problem<kernels::MatmulI4Z>::args() {
+  return {.a = a_.data(),
+          .a_stride = a_stride_,
+          .a_scale = a_scale_.data(),
+          .w = w_.data(),
+          .layout = layout_,
+          .bias = has(case_, no_bias) ? nullptr : bias_.data(),
+          .c = c_.data(),
+          .c_stride = c_stride_,
+          .m = case_.a,
+          .n = case_.b,
+          .k = case_.c,
+          .n_begin = 0,
+          .n_end = case_.b,
+          .act = has(case_, with_act) ? static_cast<kernels::Act>(1 + (case_.a + case_.b) % (kernels::act_count - 1))
+                                      : kernels::Act::none,
+          .peak = has(case_, with_peak) ? peak_.data() : nullptr};
+}
+
+std::vector<Output> Problem<kernels::MatmulI4Z>::outputs() const {
+  return {f32_output("C", c_, case_.a, case_.b, c_stride_),
+          {"peak", peak_.data(), 1, case_.a * 16, case_.a * 16, sizeof(float), peak_.intact()}};
+}
+
 // matmul_f32
 
 std::vector<Case> Problem<kernels::MatmulF32>::cases() {

@@ -83,6 +83,28 @@ class Problem<kernels::MatmulI4> {
 };
 
 template <>
+class Problem<kernels::MatmulI4Z> {
+ public:
+  static std::vector<Case> cases();  // M, N, K
+  enum : unsigned { no_bias = 1, extreme = 2, hostile = 4, wide_strides = 8, with_act = 16, with_peak = 32 };
+  enum : unsigned { groups_of_64 = 64 };
+  Problem(const Case& c, Flush flush);
+  kernels::MatmulI4Z args();
+  std::vector<Output> outputs() const;
+
+ private:
+  Case case_;
+  kernels::Layout layout_;
+  size_t a_stride_, c_stride_;
+  Guarded<int8_t> a_;
+  Guarded<float> a_scale_;
+  Guarded<uint8_t> w_;
+  Guarded<float> bias_;
+  Guarded<float> c_;
+  Guarded<int32_t> peak_;
+};
+
+template <>
 class Problem<kernels::MatmulF32> {
  public:
   static std::vector<Case> cases();  // M, N, K

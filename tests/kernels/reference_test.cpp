@@ -99,6 +99,47 @@ TEST(Reference, MatmulI4MatchesDouble) {
   }
 }
 
+TEST(Reference, MatmulI4ZMatchesDouble) {
+  for (const Layout layout : {Layout::i4zg32_n32k4, Layout::i4zg64_n32k4}) {
+    const size_t m = 5, n = 37, k = 203, stride = 204;
+    const auto w = random_floats(n * k, 2), bias = random_floats(n, 3), a_scale = random_floats(m, 4, 0.01f, 0.1f);
+    std::vector<int8_t> a(m * stride);
+    Random random(1);
+    for (size_t i = 0; i < m * k; ++i) a[i / k * stride + i % k] = random.code();
+    auto packed = aligned_bytes(packed_bytes(layout, n, k));
+    ASSERT_TRUE(pack_matmul(layout, w.data(), n, k, packed.data()).ok());
+    std::vector<float> used(n * k), c(m * n);
+    ASSERT_TRUE(unpack(layout, packed.data(), n, k, used.data()));
+    matmul_i4z_scalar({.a = a.data(),
+                       .a_stride = stride,
+                       .a_scale = a_scale.data(),
+                       .w = packed.data(),
+                       .layout = layout,
+                       .bias = bias.data(),
+                       .c = c.data(),
+                       .c_stride = n,
+                       .m = m,
+                       .n = n,
+                       .k = k,
+                       .n_begin = 0,
+                       .n_end = n});
+    for (size_t i = 0; i < m; ++i) {
+      for (size_t j = 0; j < n; ++j) {
+        double sum = 0, magnitude = 0;
+        for (size_t l = 0; l < k; ++l) {
+          const double product = static_cast<double>(a[i * stride + l]) * used[j * k + l];
+          sum += product;
+          magnitude += std::fabs(product);
+        }
+        // The values are rounded by unpack; the product rounds its sum and its scale once each.
+        const double bound = magnitude * a_scale[i] * kEpsilon * 4 + std::fabs(bias[j]) * kEpsilon;
+        ASSERT_TRUE(within(c[i * n + j], sum * a_scale[i] + bias[j], bound))
+            << layout_name(layout) << " " << i << "," << j;
+      }
+    }
+  }
+}
+
 TEST(Reference, MatmulF32MatchesDouble) {
   for (const Layout layout : {Layout::f32_n16, Layout::f16_n16, Layout::bf16_n16}) {
     const size_t m = 5, n = 37, k = 67;

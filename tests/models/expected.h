@@ -24,6 +24,7 @@ inline std::filesystem::path fixtures() {
 struct Expected {
   std::vector<std::string> texts;
   std::vector<uint32_t> ids, starts;
+  std::vector<uint32_t> pooled;            // rows of hidden
   std::vector<float> logits;               // [texts, classes], of heads of tokens [tokens, classes]
   std::vector<std::vector<float>> hidden;  // after the embeddings and after every layer: [tokens, width]
 
@@ -53,6 +54,11 @@ inline Expected load_expected(const std::filesystem::path& folder) {
   read("ids", expected.ids);
   read("starts", expected.starts);
   read("logits", expected.logits);
+  if (entries.contains("pooled")) {
+    read("pooled", expected.pooled);
+  } else {
+    expected.pooled.assign(expected.starts.begin(), expected.starts.end() - 1);
+  }
   for (size_t layer = 0; entries.contains("hidden." + std::to_string(layer)); ++layer) {
     read("hidden." + std::to_string(layer), expected.hidden.emplace_back());
   }

@@ -17,6 +17,7 @@
 #include "engine/runtime/session.h"
 #include "tests/support/fixture_model.h"
 #include "tests/support/near.h"
+#include "tests/support/together.h"
 
 namespace onepass::test {
 
@@ -83,13 +84,6 @@ inline Outcome classify(Session& session, std::span<const std::string> texts, co
   Outcome o{{}, std::vector<TextResult>(texts.size()), std::vector<float>(floats), std::vector<float>(floats)};
   o.status = session.classify(views, options, o.results, o.logits, o.scores);
   return o;
-}
-
-// One std::thread a slot.
-inline void run_on_threads(void*, size_t count, void (*task)(void*, size_t), void* argument) {
-  std::vector<std::thread> threads;
-  for (size_t i = 0; i < count; ++i) threads.emplace_back(task, argument, i);
-  for (std::thread& thread : threads) thread.join();
 }
 
 inline const std::vector<std::string>& sample_texts() {

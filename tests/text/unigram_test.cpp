@@ -230,6 +230,22 @@ TEST(Unigram, MalformedSpecs) {
   }
 }
 
+// A path would end inside a character and leave its score for another word.
+TEST(Unigram, PiecesThatAreNotUtf8) {
+  const std::pair<size_t, const char*> cases[] = {{3, "\xC3"}, {4, "\xA9"}, {5, "a\xE2\x96"}, {8, "\xFF"}};
+  for (const auto& [id, content] : cases) {
+    TokenizerSpec spec = unigram_spec(kExample);
+    ASSERT_LT(id, spec.pieces.size());
+    spec.pieces[id] = content;
+    EXPECT_STREQ(code_name(Parsed(spec).code()), "bad_utf8") << id;
+  }
+  // Two halves of a character side by side.
+  TokenizerSpec spec = unigram_spec(kExample);
+  spec.pieces[3] = "\xC3";
+  spec.pieces[4] = "\xA9";
+  EXPECT_STREQ(code_name(Parsed(spec).code()), "bad_utf8");
+}
+
 TEST(Unigram, UnknownFlags) {
   std::vector<uint8_t> section = serialize_tokenizer(unigram_spec(kExample));
   const size_t flags = section.size() - 9 * 8 - 8;

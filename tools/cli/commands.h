@@ -12,9 +12,10 @@
 namespace onepass::cli {
 
 struct ConvertOptions {
-  std::string source, output, weights = "int8", embeddings, attention, tokenizer;
+  std::string source, output, weights, embeddings, attention, pool, tokenizer, head_from;
   uint32_t group = 32;
-  std::vector<std::string> kinds;
+  std::vector<std::string> kinds, label_words;
+  std::string prompt, content_free;
   std::string labels_file, thresholds_file, range;
   std::string verify_texts;
   std::string name, version;
@@ -41,11 +42,11 @@ struct ClassifyOptions {
   uint32_t workers = 1;
   uint32_t max_tokens = 0;
   std::string on_long = "truncate";
-  std::string aggregation = "simple";  // of models that label tokens
   std::optional<uint32_t> overlap;
   std::string chunk_aggregate = "mean";
   bool chunk_scores = false;
   std::string policy;
+  std::string aggregation = "simple";  // of models that label tokens
   SessionFlags session;
 };
 void run_classify(const ClassifyOptions& options);

@@ -22,10 +22,14 @@ namespace {
 const std::map<std::string, convert::WeightType> kWeightTypes = {{"f32", convert::WeightType::f32},
                                                                  {"f16", convert::WeightType::f16},
                                                                  {"int8", convert::WeightType::int8},
-                                                                 {"int4", convert::WeightType::int4}};
+                                                                 {"int4", convert::WeightType::int4},
+                                                                 {"source", convert::WeightType::source}};
 const std::map<std::string, HeadKind> kHeadKinds = {{"single_label", HeadKind::single_label},
                                                     {"multi_label", HeadKind::multi_label},
                                                     {"regression", HeadKind::regression}};
+
+const std::map<std::string, Pool> kPools = {
+    {"last", Pool::last}, {"last_not_pad", Pool::last_not_pad}, {"first_pad_minus_1", Pool::first_pad_minus_1}};
 
 std::vector<std::string> read_lines(const std::string& path) {
   std::ifstream file(path, std::ios::binary);
@@ -61,12 +65,15 @@ convert::Options conversion_options(const ConvertOptions& o) {
   convert::Options out;
   out.source = o.source;
   out.tokenizer = o.tokenizer;
-  out.weights = kWeightTypes.at(o.weights);
+  out.head_from = o.head_from;
+  const bool is_gguf = out.source.extension() == ".gguf";
+  out.weights = kWeightTypes.at(!o.weights.empty() ? o.weights : is_gguf ? "source" : "int8");
   out.group = o.group;
   out.model_id = o.name;
   out.model_version = o.version;
   if (!o.embeddings.empty()) out.embeddings = kWeightTypes.at(o.embeddings);
   if (!o.attention.empty()) out.attention = o.attention == "i8" ? AttentionType::i8 : AttentionType::f32;
+  if (!o.pool.empty()) out.pool = kPools.at(o.pool);
   for (const std::string& kind : o.kinds) {
     const size_t equals = kind.find('=');
     const auto found = kHeadKinds.find(equals == std::string::npos ? kind : kind.substr(equals + 1));
@@ -75,6 +82,19 @@ convert::Options conversion_options(const ConvertOptions& o) {
     }
     out.kinds[kind.substr(0, equals)] = found->second;
   }
+  for (const std::string& label : o.label_words) {
+    const size_t equals = label.find('=');
+    if (equals == std::string::npos || equals == 0 || equals + 1 == label.size()) {
+      throw Misused{"--label: '" + label + "' is not NAME=WORD"};
+    }
+    const std::string name = label.substr(0, equals);
+    auto& labels = out.label_words.labels;
+    auto at = std::find_if(labels.begin(), labels.end(), [&](const convert::Label& l) { return l.name == name; });
+    if (at == labels.end()) at = labels.insert(at, {name, {}});
+    at->words.push_back(label.substr(equals + 1));
+  }
+  out.label_words.prompt = o.prompt;
+  out.label_words.content_free = o.content_free;
   if (!o.labels_file.empty()) out.labels = read_lines(o.labels_file);
   if (!o.thresholds_file.empty()) {
     for (const std::string& line : read_lines(o.thresholds_file)) {
@@ -97,8 +117,9 @@ void print_report(const ModelContent& content, const std::vector<std::string>& n
     const double bytes = static_cast<double>(kernels::packed_bytes(t.layout, t.n, t.k));
     bits += 8 * bytes;
     parameters += static_cast<double>(t.n) * static_cast<double>(t.k);
-    std::printf("  %-26s %-10s [%llu,%llu]\n", t.name.c_str(), kernels::layout_name(t.layout),
-                static_cast<unsigned long long>(t.n), static_cast<unsigned long long>(t.k));
+    std::printf("  %-26s %-10s [%llu,%llu]%s%s\n", t.name.c_str(), kernels::layout_name(t.layout),
+                static_cast<unsigned long long>(t.n), static_cast<unsigned long long>(t.k),
+                t.origin.empty() ? "" : " from ", t.origin.c_str());
   }
   for (const std::string& note : notes) std::printf("note: %s\n", note.c_str());
   std::printf("%s\n%.0f parameters, %.3f bits per weight as stored\n", content.metadata.quantisation.c_str(),

@@ -1,6 +1,7 @@
 #include "tools/convert/convert.h"
 
 #include <algorithm>
+#include <array>
 #include <cmath>
 #include <cstring>
 #include <limits>
@@ -15,6 +16,8 @@
 #include "formats/safetensors/checkpoint.h"
 #include "kernels/pack/pack.h"
 #include "models/family.h"
+#include "tools/convert/gguf_import.h"
+#include "tools/convert/stored.h"
 
 namespace onepass::convert {
 
@@ -38,12 +41,13 @@ requires(sizeof...(Args) > 0) Error fail(Code code, const std::string& where, co
 Layout matrix_layout(WeightType type, uint32_t group) {
   switch (type) {
     case WeightType::int4:
-      return group == 64 ? Layout::i4g64_n32k4 : Layout::i4g32_n32k4;
+      return group == 64 ? Layout::i4zg64_n32k4 : Layout::i4zg32_n32k4;
     case WeightType::f32:
       return Layout::f32_n16;
     case WeightType::f16:
       return Layout::f16_n16;
     case WeightType::int8:
+    case WeightType::source:
       return Layout::i8_n32k4;
   }
   return Layout::none;
@@ -58,6 +62,7 @@ Layout table_layout(WeightType type) {
     case WeightType::f16:
       return Layout::f16_rows;
     case WeightType::int8:
+    case WeightType::source:
       return Layout::i8_rows;
   }
   return Layout::none;
@@ -73,14 +78,23 @@ const char* type_name(WeightType type) {
       return "int8";
     case WeightType::int4:
       return "int4";
+    case WeightType::source:
+      return "as the source";
   }
   return "none";
 }
 
 bool is_integer(WeightType type) { return type == WeightType::int8 || type == WeightType::int4; }
 
-// Heads are small, and their error is the answer's error: they stay in float.
-Layout layout_of(const SlotSpec& spec, const Options& options) {
+// Heads are small, and their error is the answer's error: they stay in float. Parts that the source has in groups of 4
+// bits already are taken as they are.
+Layout layout_of(const SlotSpec& spec, const Options& options, const WeightFile& weights,
+                 std::span<const std::string> parts) {
+  const WeightType type = spec.role == Role::table ? options.embeddings.value_or(options.weights) : options.weights;
+  if (type == WeightType::source) return layout_as_stored(spec, weights, parts);
+  if (type == WeightType::int4 && spec.scope != Scope::head) {
+    if (const auto layout = int4_layout_as_stored(spec.role, options.group, weights, parts)) return *layout;
+  }
   switch (spec.role) {
     case Role::vector:
     case Role::rows:
@@ -100,6 +114,8 @@ struct Source {
   std::optional<OnepassJson> own;  // onepass.json
   std::vector<HeadSpec> heads;
   models::SourceModel model;
+  LabelTokens words;   // of a language model
+  std::string output;  // its output matrix
 };
 
 Result<models::FoundClass> find_architecture(const HuggingFaceFolder& folder) {
@@ -184,13 +200,75 @@ Status read_config(const JsonNode& json, const Family& family, Config& config) {
   return {};
 }
 
-Result<Source> read_source(const HuggingFaceFolder& folder, const Options& options) {
+// Biases in these parts too: a sum of Part.
+void add_biases(ArchSpec& arch, uint32_t parts) {
+  arch.unbiased = (arch.biases != 0 ? arch.unbiased : all_parts) & ~parts;
+  arch.biases = 1;
+}
+
+// Another rule than the source's for the token that is pooled.
+Status set_pool(Pool pool, const JsonNode& json, Config& config) {
+  if (!config.causal()) return fail(Code::invalid_argument, "--pool", "only a decoder has a choice");
+  config.arch.pool = pool;
+  config.pad_id = 0;
+  if (pool == Pool::last) return {};
+  ONEPASS_TRY_ASSIGN(pad, json.u64("pad_token_id", 0, config.vocab - 1));
+  config.pad_id = static_cast<uint32_t>(pad);
+  return {};
+}
+
+// The one head of a language model: the labels, and how its words become their logits.
+Status read_words(const HuggingFaceFolder& folder, const Options& options, Source& source,
+                  std::vector<std::string>* notes) {
+  if (folder.onepass_json()) {
+    return fail(Code::unsupported, "onepass.json", "a language model's head is its labels: remove it");
+  }
+  Config& config = source.model.config;
+  ONEPASS_TRY_ASSIGN(tokenizer, folder.tokenizer(options.tokenizer));
+  ONEPASS_TRY_ASSIGN(words, tokenize_labels(options.label_words, tokenizer, config.vocab, notes));
+  source.words = std::move(words);
+  HeadSpec head;
+  head.name = "label";
+  for (const Label& label : options.label_words.labels) head.labels.push_back(label.name);
+  source.heads.push_back(std::move(head));
+  config.words = static_cast<uint32_t>(source.words.words);
+  config.arch.pool = Pool::last;
+  config.pad_id = 0;
+  add_biases(config.arch, static_cast<uint32_t>(Part::heads));
+  const JsonNode json = folder.config();
+  if (json.has("final_logit_softcapping")) {
+    ONEPASS_TRY_ASSIGN(cap, json.number("final_logit_softcapping"));
+    config.logit_softcap = cap;
+  }
+  source.output = source.source_class->output;
+  bool tied = source.source_class->tied;
+  if (json.has("tie_word_embeddings")) {
+    ONEPASS_TRY_ASSIGN(given, json.boolean("tie_word_embeddings"));
+    tied = given;
+  }
+  if (tied) source.output = std::string(source.source_class->prefix) + "embed_tokens.weight";
+  return {};
+}
+
+Result<Source> read_source(const HuggingFaceFolder& folder, const Options& options, std::vector<std::string>* notes) {
   Source source;
   ONEPASS_TRY_ASSIGN(found, find_architecture(folder));
   source.family = found.family;
   source.source_class = found.source;
   ONEPASS_TRY(read_config(folder.config(), *found.family, source.model.config));
   source.own = folder.onepass_json();
+  if ((found.source->output != nullptr) != !options.label_words.labels.empty()) {
+    return fail(Code::invalid_argument, "--label",
+                found.source->output != nullptr ? "%s has no head: say with --label and --template which words it is "
+                                                  "to tell apart"
+                                                : "%s is no causal language model, whose words could be labels",
+                found.source->name);
+  }
+  if (found.source->output != nullptr) {
+    ONEPASS_TRY(found.family->refine(folder.config(), source.model));
+    ONEPASS_TRY(read_words(folder, options, source, notes));
+    return source;
+  }
   const bool needs_own = found.source->head.empty();
   if (needs_own != source.own.has_value()) {
     return fail(
@@ -211,8 +289,12 @@ Result<Source> read_source(const HuggingFaceFolder& folder, const Options& optio
   if (found.family->refine != nullptr) {
     ONEPASS_TRY(found.family->refine(folder.config(), source.model));
   }
+  if (options.pool) ONEPASS_TRY(set_pool(*options.pool, folder.config(), source.model.config));
   if (source.own) {
     source.model.config.arch.pool = source.own->pooling;
+    source.model.config.pad_id = 0;
+    // Layers of ours have biases, whatever the architecture's have.
+    add_biases(source.model.config.arch, static_cast<uint32_t>(Part::heads) | static_cast<uint32_t>(Part::pooler));
     source.model.config.arch.pooler = source.own->pooler_activation.has_value();
     source.model.config.arch.pooler_act = source.own->pooler_activation.value_or(Act::none);
     source.model.config.max_tokens = std::min(source.model.config.max_tokens, source.own->max_tokens);
@@ -275,7 +357,7 @@ HeadContent head_content(const HeadSpec& spec) {
 // Finds tensors of the checkpoint and keeps count of what was used.
 class Tensors {
  public:
-  Tensors(std::shared_ptr<const Checkpoint> checkpoint, const Source& source)
+  Tensors(std::shared_ptr<const WeightFile> checkpoint, const Source& source)
       : checkpoint_(std::move(checkpoint)), source_(source) {}
 
   // The parts of one tensor of ours, each with its name in the checkpoint, checked against the shape.
@@ -288,6 +370,10 @@ class Tensors {
       parts.push_back(std::move(name));
       return {};
     };
+    if (is_head && !source_.output.empty()) {
+      ONEPASS_TRY(take(source_.output, false, source_.model.config.vocab, need.k));
+      return parts;
+    }
     if (is_head && source_.own) {
       ONEPASS_TRY(
           take("heads." + source_.heads[need.index].name + (vector ? ".bias" : ".weight"), vector, need.n, need.k));
@@ -306,12 +392,15 @@ class Tensors {
     ONEPASS_TRY(take_rows(source_.source_class->head, ""));
     if (parts.empty()) ONEPASS_TRY(take_rows(source_.family->tensors, source_.source_class->prefix));
     if (parts.empty()) ONEPASS_TRY(take_rows(source_.model.more_tensors, source_.source_class->prefix));
+    if (parts.empty()) {
+      return fail(Code::unsupported, need.name, "checkpoints of %s have no such tensor", source_.source_class->name);
+    }
     return parts;
   }
 
   // Fails on a tensor that nothing used.
   Status check_leftover(std::vector<std::string>* notes) const {
-    for (const auto& [name, entry] : checkpoint_->tensors()) {
+    for (const std::string& name : checkpoint_->names()) {
       if (used_.contains(name)) continue;
       if (is_ignored(name)) {
         if (notes != nullptr) notes->push_back("tensor " + name + " is not needed and left out");
@@ -337,41 +426,55 @@ class Tensors {
                     row.source, index, hole + 3);
     }
     std::string name = text;
-    if (checkpoint_->find(name) != nullptr) return name;
+    if (checkpoint_->shape(name) != nullptr) return name;
     for (const models::NameAlias& alias : source_.family->aliases) {
       if (!name.ends_with(alias.suffix)) continue;
       std::string older = name.substr(0, name.size() - alias.suffix.size()) + std::string(alias.older);
-      if (checkpoint_->find(older) != nullptr) return older;
+      if (checkpoint_->shape(older) != nullptr) return older;
     }
     return name;
   }
 
   Status use(const std::string& name, const std::vector<uint64_t>& shape) {
-    const SafetensorsEntry* entry = checkpoint_->find(name);
-    if (entry == nullptr) {
-      return fail(Code::missing_tensor, name, "the checkpoint does not have this tensor, which %s needs",
-                  source_.source_class->name);
+    const std::vector<uint64_t>* given = checkpoint_->shape(name);
+    if (given == nullptr) {
+      return fail(Code::missing_tensor, checkpoint_->label(name),
+                  "the checkpoint does not have this tensor, which %s needs", source_.source_class->name);
     }
-    if (entry->shape != shape) {
+    if (*given != shape) {
       const auto text = [](const std::vector<uint64_t>& dims) {
         std::string out = "[";
         for (const uint64_t d : dims) out += (out.size() > 1 ? "," : "") + std::to_string(d);
         return out + "]";
       };
-      return fail(Code::bad_shape, name, "the shape is %s, and config.json says %s", text(entry->shape).c_str(),
-                  text(shape).c_str());
+      return fail(Code::bad_shape, checkpoint_->label(name), "the shape is %s, and config.json says %s",
+                  text(*given).c_str(), text(shape).c_str());
     }
     used_.insert(name);
     return {};
   }
 
+  // Whether the name is the pattern, "{i}" standing for a number.
+  static bool matches(std::string_view name, std::string_view pattern) {
+    const size_t hole = pattern.find("{i}");
+    if (hole == std::string_view::npos) return name == pattern;
+    const std::string_view after = pattern.substr(hole + 3);
+    if (name.size() <= hole + after.size() || !name.starts_with(pattern.substr(0, hole)) || !name.ends_with(after)) {
+      return false;
+    }
+    const std::string_view number = name.substr(hole, name.size() - hole - after.size());
+    return number.find_first_not_of("0123456789") == std::string_view::npos;
+  }
+
   // Known buffers, and a pooler that no head reads.
   bool is_ignored(std::string_view name) const {
     const std::string_view prefix = source_.source_class->prefix;
+    // A copy of the embeddings.
+    if (!source_.output.empty() && name == source_.source_class->output) return true;
     if (!name.starts_with(prefix)) return false;
     const std::string_view rest = name.substr(prefix.size());
     for (const std::string_view ignored : source_.family->ignored) {
-      if (rest == ignored) return true;
+      if (matches(rest, ignored)) return true;
     }
     for (const TensorSource& row : source_.family->tensors) {
       if (rest == row.source && (row.slot == Slot::pooler_w || row.slot == Slot::pooler_b)) return true;
@@ -379,23 +482,40 @@ class Tensors {
     return false;
   }
 
-  std::shared_ptr<const Checkpoint> checkpoint_;
+  std::shared_ptr<const WeightFile> checkpoint_;
   const Source& source_;
   std::set<std::string> used_;
 };
 
 // What a tensor is made of.
 struct Recipe {
-  std::shared_ptr<const Checkpoint> checkpoint;
+  std::shared_ptr<const WeightFile> checkpoint;
   const Family* family;
   models::SourceModel model;
   Slot slot;
   std::vector<std::string> parts;
+  LabelTokens words;  // of a head of words
 };
+
+// The rows of the words, by class; zeros where a class has fewer than others.
+std::vector<float> word_matrix(const LabelTokens& words, const std::vector<float>& output, uint64_t width) {
+  std::vector<float> rows;
+  for (const auto& ids : words.classes) {
+    for (const uint32_t id : ids) {
+      const auto row = output.begin() + static_cast<std::ptrdiff_t>(id * width);
+      rows.insert(rows.end(), row, row + static_cast<std::ptrdiff_t>(width));
+    }
+    rows.insert(rows.end(), (words.words - ids.size()) * width, 0.0f);
+  }
+  return rows;
+}
 
 // Reads the parts and packs them, when the file is written.
 Status fill_tensor(const Recipe& recipe, Layout layout, uint64_t n, uint64_t k, std::span<uint8_t> out) {
   const std::vector<std::string>& parts = recipe.parts;
+  if (kernels::dtype_of(layout) == kernels::Dtype::i4 && fate_of(layout, *recipe.checkpoint, parts) != Fate::changed) {
+    return pack_stored(layout, *recipe.checkpoint, parts, n, k, out);
+  }
   std::vector<std::vector<float>> read;
   for (const std::string& part : parts) {
     ONEPASS_TRY_ASSIGN(one, recipe.checkpoint->read_f32(part));
@@ -403,7 +523,10 @@ Status fill_tensor(const Recipe& recipe, Layout layout, uint64_t n, uint64_t k, 
   }
   std::vector<float> values;
   std::vector<size_t> part_ends;
-  if (recipe.family->compute != nullptr && recipe.family->compute(recipe.slot, recipe.model, read, values)) {
+  if (!recipe.words.classes.empty()) {
+    values = word_matrix(recipe.words, read[0], k);
+    part_ends.push_back(values.size());
+  } else if (recipe.family->compute != nullptr && recipe.family->compute(recipe.slot, recipe.model, read, values)) {
     part_ends.push_back(values.size());
   } else {
     values = std::move(read[0]);
@@ -425,22 +548,19 @@ Status fill_tensor(const Recipe& recipe, Layout layout, uint64_t n, uint64_t k, 
   return fail(Code::non_finite, parts[part], "element %zu is not a finite number", index);
 }
 
-// Radians that each pair of a head turns from one position to the next, in the reference implementation's arithmetic.
-std::vector<float> rotary_frequencies(double theta, uint32_t rotary_width) {
-  std::vector<float> frequencies;
-  for (uint32_t i = 0; i < rotary_width; i += 2) {
-    const float exponent = static_cast<float>(i) / static_cast<float>(rotary_width);
-    frequencies.push_back(1.0f / static_cast<float>(std::pow(theta, static_cast<double>(exponent))));
-  }
-  return frequencies;
-}
-
 // A tensor that no part of the checkpoint makes; empty where it is another.
 std::vector<float> computed_tensor(Slot slot, const Source& source) {
   const Config& config = source.model.config;
-  if (slot == Slot::rotary_global) return rotary_frequencies(source.model.rotary_theta, config.rotary_width);
-  if (slot == Slot::rotary_local) return rotary_frequencies(source.model.rotary_theta_local, config.rotary_width);
+  if (slot == Slot::rotary_global) return source.model.rotary_global;
+  if (slot == Slot::rotary_local) return source.model.rotary_local;
+  if (slot == Slot::rotary_long) return source.model.rotary_long;
   std::vector<float> rows;
+  if (slot == Slot::head_b) {
+    for (const auto& ids : source.words.classes) {
+      rows.insert(rows.end(), ids.size(), 0.0f);
+      rows.insert(rows.end(), source.words.words - ids.size(), kNoWord);
+    }
+  }
   if (slot == Slot::relative_index) {
     const int64_t last = int64_t{config.max_tokens} - 1;
     for (int64_t d = -last; d <= last; ++d) {
@@ -460,18 +580,30 @@ std::string hex(std::span<const uint8_t> bytes) {
   return out;
 }
 
-AttentionType attention_of(const Options& options, const Config& config) {
-  const bool integers = config.arch.relative == Relative::none &&
-                        (options.weights == WeightType::int8 || options.weights == WeightType::int4);
+bool has_blocks(const WeightFile& weights) {
+  const std::vector<std::string> names = weights.names();
+  return std::any_of(names.begin(), names.end(), [&](const std::string& name) {
+    const auto type = weights.stored_type(name);
+    return type && info_of(*type).block > 1;
+  });
+}
+
+AttentionType attention_of(const Options& options, const Config& config, const WeightFile& weights) {
+  // A decoder's keys reach further than 8 bits with one scale hold, and its attention is a small part of its work.
+  const bool integers = config.arch.relative == Relative::none && !config.causal() &&
+                        (is_integer(options.weights) || (options.weights == WeightType::source && has_blocks(weights)));
   return options.attention.value_or(integers ? AttentionType::i8 : AttentionType::f32);
 }
 
-std::string quantisation_record(const Options& options, const Config& config) {
+// Matrices and tables of a GGUF file by what became of them.
+using Fates = std::array<size_t, 3>;
+
+std::string quantisation_record(const Options& options, const Config& config, const Fates& fates) {
   const std::string weights = type_name(options.weights);
   const std::string tables = type_name(options.embeddings.value_or(options.weights));
   std::string record = "products " + weights;
   if (options.weights == WeightType::int4)
-    record += " (symmetric, one scale per group of " + std::to_string(options.group) +
+    record += " (one scale per output channel, one whole step and zero per group of " + std::to_string(options.group) +
               " inputs, least squared error, activations one scale per token)";
   if (options.weights == WeightType::int8)
     record += " (symmetric, one scale per output channel, activations one scale per token)";
@@ -479,60 +611,113 @@ std::string quantisation_record(const Options& options, const Config& config) {
   record += "; embeddings " + tables;
   if (tables == "int8") record += " (one scale per row)";
   if (tables == "int4") record += " (one scale per 32 of a row)";
-  record += std::string("; heads ") + (options.weights == WeightType::f16 ? "f16" : "f32") + "; norms and biases f32";
+  if (options.weights != WeightType::source)
+    record += std::string("; heads ") + (options.weights == WeightType::f16 ? "f16" : "f32");
+  record += "; norms and biases f32";
+  if (fates == Fates()) return record;
+  record += "; from GGUF: " + std::to_string(fates[static_cast<size_t>(Fate::exact)]) + " matrices without loss";
+  const size_t rounded = fates[static_cast<size_t>(Fate::rounded)], changed = fates[static_cast<size_t>(Fate::changed)];
+  if (rounded != 0) record += ", " + std::to_string(rounded) + " with scales rounded to f16";
+  if (changed != 0) record += ", " + std::to_string(changed) + " quantised again";
   return record;
 }
 
 Result<std::string> licence_text(const fs::path& folder, const Source& source) {
   if (source.own && !source.own->licence.empty()) return source.own->licence;
+  if (!fs::is_directory(folder)) return std::string();
   for (const char* name : {"LICENSE", "LICENSE.txt", "LICENCE"}) {
     if (fs::exists(folder / name)) return read_text_file(folder / name, size_t{1} << 20);
   }
   return std::string();
 }
 
+// What `options` names, opened: a folder, or a GGUF file as the folder that it was made from.
+Result<Input> open_input(const Options& options, std::vector<std::string>* notes) {
+  if (options.source.extension() == ".gguf") return import_gguf(options.source, options.head_from, notes);
+  if (!options.head_from.empty()) {
+    return fail(Code::invalid_argument, "--head-from", "a folder has its own head; only a .gguf file can lack one");
+  }
+  if (!fs::is_directory(options.source)) {
+    return fail(Code::io_error, options.source.string(),
+                "not a folder: give a Hugging Face folder with config.json, or a .gguf file");
+  }
+  ONEPASS_TRY_ASSIGN(folder, HuggingFaceFolder::open(options.source));
+  ONEPASS_TRY_ASSIGN(checkpoint, Checkpoint::open(options.source));
+  return Input{std::move(folder), std::make_shared<const Checkpoint>(std::move(checkpoint)), {}, {}, {}};
+}
+
+Result<TokenizerSpec> read_tokenizer_of(Input& input, const Options& options) {
+  if (!input.tokenizer || !options.tokenizer.empty()) return input.folder.tokenizer(options.tokenizer);
+  ONEPASS_TRY(input.folder.check_tokenizer(*input.tokenizer));
+  return std::move(*input.tokenizer);
+}
+
+// What the model says of a text that says nothing is taken off its logits (Zhao et al. 2021, arXiv:2102.09690).
+Status calibrate(const LabelWords& labels, const LabelTokens& words, ModelContent& content) {
+  ONEPASS_TRY_ASSIGN(bytes, serialize_model(content));
+  ONEPASS_TRY_ASSIGN(model, Model::from_memory(bytes, {.mode = LoadMode::copy, .verify = false}));
+  ONEPASS_TRY_ASSIGN(session, Session::create(model, {}));
+  const std::string_view text = labels.content_free;
+  std::vector<float> logits(model.total_classes());
+  TextResult result;
+  ONEPASS_TRY(session.classify({&text, 1}, {}, {&result, 1}, logits, {}));
+  std::vector<float> bias;
+  for (size_t c = 0; c < words.classes.size(); ++c) {
+    bias.insert(bias.end(), words.classes[c].size(), -logits[c]);
+    bias.insert(bias.end(), words.words - words.classes[c].size(), kNoWord);
+  }
+  for (TensorContent& tensor : content.tensors) {
+    if (tensor.name != "heads.0.b") continue;
+    tensor.fill = [bias](std::span<uint8_t> out) -> Status {
+      std::memcpy(out.data(), bias.data(), out.size());
+      return {};
+    };
+  }
+  return {};
+}
+
 }  // namespace
 
 Result<ModelContent> convert_folder(const Options& options, std::vector<std::string>* notes) noexcept try {
-  if (!fs::is_directory(options.source)) {
-    return fail(Code::io_error, options.source.string(), "not a folder: give a Hugging Face folder with config.json");
-  }
-  ONEPASS_TRY_ASSIGN(folder, HuggingFaceFolder::open(options.source));
-  ONEPASS_TRY_ASSIGN(source, read_source(folder, options));
+  ONEPASS_TRY_ASSIGN(input, open_input(options, notes));
+  const HuggingFaceFolder& folder = input.folder;
+  ONEPASS_TRY_ASSIGN(source, read_source(folder, options, notes));
   ONEPASS_TRY(apply_overrides(options, source.heads));
-  ONEPASS_TRY_ASSIGN(tokenizer, folder.tokenizer(options.tokenizer));
-  ONEPASS_TRY_ASSIGN(opened, Checkpoint::open(options.source));
-  const auto checkpoint = std::make_shared<const Checkpoint>(std::move(opened));
+  ONEPASS_TRY_ASSIGN(tokenizer, read_tokenizer_of(input, options));
+  const std::shared_ptr<const WeightFile> checkpoint = input.weights;
   ONEPASS_TRY_ASSIGN(hash, checkpoint->source_hash());
   ONEPASS_TRY_ASSIGN(licence, licence_text(options.source, source));
+  if (licence.empty()) licence = input.licence;
 
   ModelContent content;
   content.config = source.model.config;
-  content.config.attention = attention_of(options, content.config);
+  content.config.attention = attention_of(options, content.config, *checkpoint);
   ONEPASS_TRY(validate(content.config));
   std::vector<uint32_t> classes;
   for (const HeadSpec& head : source.heads) {
     content.heads.push_back(head_content(head));
     classes.push_back(static_cast<uint32_t>(head.labels.size()));
   }
+  if (!source.words.around.empty()) tokenizer.single_template = source.words.around;
   content.tokenizer = serialize_tokenizer(tokenizer);
   const auto or_else = [](const std::string& a, const std::string& b, const std::string& c) {
     return !a.empty() ? a : !b.empty() ? b : c;
   };
-  content.metadata = {.family = source.family->name,
-                      .model_id = or_else(options.model_id, source.own ? source.own->model_id : "",
-                                          fs::weakly_canonical(options.source).filename().string()),
-                      .model_version = or_else(options.model_version, source.own ? source.own->model_version : "", "1"),
-                      .licence = licence,
-                      .source_hash = hex(hash),
-                      .quantisation = quantisation_record(options, content.config),
-                      .converter = "onepass " ONEPASS_VERSION};
+  content.metadata = {
+      .family = source.family->name,
+      .model_id = or_else(options.model_id, source.own ? source.own->model_id : "",
+                          or_else(input.name, fs::weakly_canonical(options.source).filename().string(), "")),
+      .model_version = or_else(options.model_version, source.own ? source.own->model_version : "", "1"),
+      .licence = licence,
+      .source_hash = hex(hash),
+      .quantisation = {},  // when all tensors are known
+      .converter = "onepass " ONEPASS_VERSION};
   Tensors tensors(checkpoint, source);
+  Fates fates{};
   ONEPASS_TRY(for_each_tensor(content.config, classes, [&](const TensorNeed& need) -> Status {
-    const Layout layout = layout_of(*need.spec, options);
     if (auto values = computed_tensor(need.spec->slot, source); !values.empty()) {
       content.tensors.push_back({.name = need.name,
-                                 .layout = layout,
+                                 .layout = layout_of(*need.spec, options, *checkpoint, {}),
                                  .n = need.n,
                                  .k = need.k,
                                  .payload = {},
@@ -543,17 +728,27 @@ Result<ModelContent> convert_folder(const Options& options, std::vector<std::str
       return {};
     }
     ONEPASS_TRY_ASSIGN(parts, tensors.find(need));
+    const Layout layout = layout_of(*need.spec, options, *checkpoint, parts);
+    std::string origin = input.is_gguf ? describe_fate(layout, *checkpoint, parts) : std::string();
+    if (input.is_gguf && (need.spec->role == Role::matrix || need.spec->role == Role::table)) {
+      ++fates[static_cast<size_t>(fate_of(layout, *checkpoint, parts))];
+    }
     content.tensors.push_back(
         {.name = need.name,
          .layout = layout,
          .n = need.n,
          .k = need.k,
          .payload = {},
-         .fill = [recipe = Recipe{checkpoint, source.family, source.model, need.spec->slot, std::move(parts)}, layout,
-                  n = need.n, k = need.k](std::span<uint8_t> out) { return fill_tensor(recipe, layout, n, k, out); }});
+         .fill = [recipe = Recipe{checkpoint, source.family, source.model, need.spec->slot, std::move(parts),
+                                  need.spec->slot == Slot::head_w ? source.words : LabelTokens()},
+                  layout, n = need.n,
+                  k = need.k](std::span<uint8_t> out) { return fill_tensor(recipe, layout, n, k, out); },
+         .origin = std::move(origin)});
     return {};
   }));
   ONEPASS_TRY(tensors.check_leftover(notes));
+  content.metadata.quantisation = quantisation_record(options, content.config, fates);
+  if (!options.label_words.content_free.empty()) ONEPASS_TRY(calibrate(options.label_words, source.words, content));
   return content;
 } catch (const std::bad_alloc&) {
   return fail(Code::out_of_memory, options.source.string(), "no memory for the conversion");

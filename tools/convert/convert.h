@@ -1,4 +1,4 @@
-// Conversion: a Hugging Face folder to the content of a .onepass file.
+// Conversion: a Hugging Face folder or a GGUF file to the content of a .onepass file.
 #pragma once
 
 #include <filesystem>
@@ -12,19 +12,24 @@
 #include "engine/core/result.h"
 #include "formats/onepass/writer.h"
 #include "kernels/layouts.h"
+#include "tools/convert/label_words.h"
 
 namespace onepass::convert {
 
-enum class WeightType { f32, f16, int8, int4 };
+// source: as the source has them, where a layout holds that; else int8 (tools/convert/stored.h).
+enum class WeightType { f32, f16, int8, int4, source };
 
 struct Options {
-  std::filesystem::path source{};               // config.json, model.safetensors or shards, tokenizer files
-  std::filesystem::path tokenizer{};            // another folder for the tokenizer; empty: source
-  WeightType weights = WeightType::int8;        // of every product's matrix but the heads'
-  uint32_t group = 32;                          // inputs that share a scale in int4 products: 32 or 64
-  std::optional<WeightType> embeddings{};       // of every table; default: as the weights
+  std::filesystem::path source{};          // config.json, model.safetensors or shards, tokenizer files; or a GGUF file
+  std::filesystem::path head_from{};       // a folder with the head that a GGUF file lacks; or empty
+  std::filesystem::path tokenizer{};       // another folder for the tokenizer; empty: source
+  WeightType weights = WeightType::int8;   // of every product's matrix but the heads'
+  uint32_t group = 32;                     // inputs that share a scale in int4 products: 32 or 64
+  std::optional<WeightType> embeddings{};  // of every table; default: as the weights
   std::optional<AttentionType> attention{};     // default: i8 where the products are integers
+  std::optional<Pool> pool{};                   // of a decoder: which token is pooled; default: the source's
   std::map<std::string, HeadKind> kinds{};      // by head; overrides the source
+  LabelWords label_words{};                     // of a causal language model
   std::vector<std::string> labels{};            // of the only head; empty: the source's
   std::vector<float> thresholds{};              // of the only multi_label head; empty: the source's
   std::optional<std::array<float, 2>> range{};  // of regression heads; default: the source's, else unlimited

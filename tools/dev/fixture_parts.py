@@ -66,8 +66,9 @@ def save_config(config, classes: int, folder: Path, labels: list | None = None) 
     (folder / "config.json").write_text(json.dumps(written, indent=1))
 
 
-def save_expected(folder: Path, texts: list, ids: list, starts: list, logits: list, hidden: list) -> None:
-    """hidden[stage][text] is [tokens, width]."""
+def save_expected(folder: Path, texts: list, ids: list, starts: list, logits: list, hidden: list,
+                  pooled: list | None = None) -> None:
+    """hidden[stage][text] is [tokens, width]; pooled: rows, where they are not the first of each text."""
     raw = [t.encode() for t in texts]
     expected = {
         "texts": np.frombuffer(b"".join(raw), dtype=np.uint8),
@@ -76,4 +77,6 @@ def save_expected(folder: Path, texts: list, ids: list, starts: list, logits: li
         "starts": np.array(starts, dtype=np.int32),
         "logits": np.concatenate([row.reshape(-1, row.shape[-1]) for row in logits]).astype(np.float32),
     } | {f"hidden.{i}": np.concatenate(rows).astype(np.float32) for i, rows in enumerate(hidden)}
+    if pooled is not None:
+        expected["pooled"] = np.array(pooled, dtype=np.int32)
     save_file(expected, folder / "expected.safetensors")

@@ -1,0 +1,119 @@
+// How an int4 product of whole steps walks over C: it expands panels to the bytes of i8_n32k4, which the tiles of int8
+// multiply. Only for sources of one level; internal linkage.
+//
+// What is expanded serves all rows, and waits in the nearest two caches: a few panels, or as many inputs of one as
+// fit. A longer K is a product in parts.
+#pragma once
+
+#include "kernels/matmul_i4z.h"
+#include "kernels/matmul_i8_blocks.h"
+
+namespace onepass::kernels {
+namespace {
+
+constexpr size_t i4z_expanded_bytes = 48 * 1024;
+// Inputs of a part, whole pairs of groups: with few rows, what is expanded stays in the nearest cache.
+constexpr size_t i4z_part_inputs = i4z_expanded_bytes / 32, i4z_short_part_inputs = 512;
+static_assert(i4z_part_inputs % 128 == 0 && i4z_short_part_inputs % 128 == 0);
+// Rows that share what is expanded.
+constexpr size_t i4z_rows = 10 * group_rows;
+
+// Bytes by which packed codes are fetched ahead while they are expanded.
+constexpr size_t i4z_near_distance = 2048;
+
+// The inputs [k, k + inputs) of the op, as an int8 product; `inputs` whole groups of four.
+ONEPASS_INLINE MatmulI8 int8_part(const MatmulI4Z& op, size_t m, size_t rows, size_t k, size_t inputs) {
+  return {.a = op.a + m * op.a_stride + k,
+          .a_stride = op.a_stride,
+          .a_scale = op.a_scale + m,
+          .w = nullptr,
+          .bias = op.bias,
+          .c = op.c + m * op.c_stride,
+          .c_stride = op.c_stride,
+          .m = rows,
+          .n = op.n,
+          .k = inputs,
+          .n_begin = op.n_begin,
+          .n_end = op.n_end,
+          .act = op.act,
+          .peak = op.peak != nullptr ? op.peak + m * 16 : nullptr};
+}
+
+// `inputs` inputs from the pair of groups at `packed` on.
+template <class ExpandPair>
+ONEPASS_INLINE void expand_panel(const uint8_t* packed, size_t group, size_t pair_bytes, size_t inputs, uint8_t* codes,
+                                 ExpandPair expand_pair) {
+  for (size_t k = 0; k < inputs; k += 2 * group, packed += pair_bytes) {
+    for (size_t at = 0; at < pair_bytes; at += 64) __builtin_prefetch(packed + i4z_near_distance + at, 0, 3);
+    expand_pair(packed, group, codes + k * 32, codes + (k + group) * 32);
+  }
+}
+
+// Rows [first, end) of the part, group_rows at a time. start[i] belongs to row i of the part.
+template <class Level>
+struct RowGroups {
+  static constexpr size_t shared_rows = group_rows;
+  ONEPASS_INLINE explicit RowGroups(size_t) {}
+  ONEPASS_INLINE static int32_t start(const int8_t* a, size_t k_end) { return Level::start(a, k_end); }
+  template <class PanelOf>
+  ONEPASS_INLINE void multiply(const MatmulI8& part, size_t panels, PanelOf panel_of, const int32_t* start) const {
+    for (size_t first = 0; first < part.m; first += group_rows) {
+      const size_t end = part.m - first < group_rows ? part.m : first + group_rows;
+      for (size_t i = 0; i < panels; ++i) {
+        Panel panel = panel_of(i);
+        if (first != 0) panel.fetching = 0;
+        multiply_panel<Level>(part, panel, first, end, start + first);
+      }
+    }
+  }
+};
+
+// Rows is RowGroups<Level>, with a Level of multiply_panels, or AMX's. expand_pair(pair, group, low, high) expands a
+// pair of groups.
+template <class Rows, class ExpandPair>
+ONEPASS_INLINE void multiply_i4z(const MatmulI4Z& op, ExpandPair expand_pair) {
+  alignas(64) uint8_t codes[i4z_expanded_bytes];
+  int32_t start[i4z_rows];
+  const size_t group = group_size(op.layout), pair_bytes = i4_pair_bytes(op.layout);
+  const size_t panel_bytes = i4_panel_bytes(op.layout, op.k), k_end = round_up(op.k, 4);
+  const auto* packed = static_cast<const uint8_t*>(op.w);
+  const auto* scale = reinterpret_cast<const float*>(packed + scale_offset(op.layout, op.n, op.k));
+  for (size_t m = 0; m < op.m; m += i4z_rows) {
+    const size_t count = op.m - m < i4z_rows ? op.m - m : i4z_rows;
+    const Rows rows(count);
+    const bool few = count <= Rows::shared_rows;
+    const size_t most_inputs = few ? i4z_short_part_inputs : i4z_part_inputs;
+    for (size_t k = 0; k < k_end; k += most_inputs) {
+      const size_t inputs = k_end - k < most_inputs ? k_end - k : most_inputs;
+      const MatmulI8 part = int8_part(op, m, count, k, inputs);
+      for (size_t i = 0; i < count; ++i) start[i] = Rows::start(part.a + i * op.a_stride, inputs);
+      // With few rows one panel is expanded at a time, and multiplied out of the nearest cache.
+      const size_t expanded_bytes = round_up(inputs, 2 * group) * 32;
+      const size_t most_panels = few ? 1 : i4z_expanded_bytes / expanded_bytes;
+      for (size_t n = op.n_begin; n < op.n_end; n += most_panels * 32) {
+        const size_t left = (op.n_end - n + 31) / 32, panels = left < most_panels ? left : most_panels;
+        const uint8_t* source = packed + n / 32 * panel_bytes + k / (2 * group) * pair_bytes;
+        for (size_t i = 0; i < panels; ++i) {
+          expand_panel(source + i * panel_bytes, group, pair_bytes, inputs, codes + i * expanded_bytes, expand_pair);
+        }
+        const auto panel_of = [&](size_t i) {
+          const size_t channel = n + i * 32;
+          return Panel{.codes = codes + i * expanded_bytes,
+                       .scale = scale + channel,
+                       .bias = op.bias != nullptr ? op.bias + channel : nullptr,
+                       .n = channel,
+                       .count = op.n_end - channel < 32 ? op.n_end - channel : 32,
+                       .next = source + (panels + i) * panel_bytes,
+                       .next_step = 64,
+                       .fetching = 1,
+                       .continued = k != 0,
+                       .continues = k + inputs < k_end};
+        };
+        rows.multiply(part, panels, panel_of, start);
+      }
+    }
+  }
+}
+
+}  // namespace
+}  // namespace onepass::kernels

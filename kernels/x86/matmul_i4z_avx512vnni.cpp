@@ -1,0 +1,13 @@
+#include "kernels/kernels.h"
+#include "kernels/matmul_i4z_blocks.h"
+#include "kernels/x86/expand_i4z_512.h"
+#include "kernels/x86/tile_i8_512.h"
+
+namespace onepass::kernels {
+
+[[gnu::flatten]] void matmul_i4z_avx512vnni(const MatmulI4Z& op) noexcept {
+  multiply_i4z<RowGroups<Avx512Vnni>>(
+      op, [](const uint8_t* pair, size_t group, uint8_t* low, uint8_t* high) { expand_pair(pair, group, low, high); });
+}
+
+}  // namespace onepass::kernels

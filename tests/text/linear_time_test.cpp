@@ -1,0 +1,137 @@
+// Twice the text takes about twice the time, whatever the text is: no stage of any kind is quadratic.
+// ONEPASS_LINEAR_MIB sets the size of the half, and prints what each text takes.
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <cstdio>
+#include <cstdlib>
+#include <ctime>
+#include <random>
+
+#include "tests/text/sections.h"
+
+namespace onepass::test {
+namespace {
+
+// The section at the head of a golden fixture.
+std::vector<uint8_t> section_of(const std::string& name) {
+  const char* folder = std::getenv("ONEPASS_FIXTURES");
+  const std::string path = std::string(folder == nullptr ? "tests/fixtures" : folder) + "/text/" + name;
+  std::FILE* file = std::fopen(path.c_str(), "rb");
+  uint8_t head[4];
+  if (file == nullptr || std::fread(head, 1, 4, file) != 4) {
+    ADD_FAILURE() << "cannot read " << path;
+    return {};
+  }
+  std::vector<uint8_t> section(load_u32(head));
+  EXPECT_EQ(std::fread(section.data(), 1, section.size(), file), section.size()) << path;
+  std::fclose(file);
+  return section;
+}
+
+double cpu_seconds() {
+  timespec now;
+  clock_gettime(CLOCK_THREAD_CPUTIME_ID, &now);
+  return static_cast<double>(now.tv_sec) + static_cast<double>(now.tv_nsec) * 1e-9;
+}
+
+struct Buffers {
+  EncodeScratch scratch;
+  Array<uint32_t> ids;
+  Array<TokenSpan> spans;
+};
+
+double encode_seconds(const Tokenizer& tokenizer, std::string_view text, Buffers& buffers) {
+  buffers.ids.clear();
+  buffers.spans.clear();
+  const double start = cpu_seconds();
+  EXPECT_TRUE(tokenizer.encode(text, {}, buffers.scratch, buffers.ids, &buffers.spans, nullptr).ok());
+  return cpu_seconds() - start;
+}
+
+// What is repeated: letters whose merges chain, runs that expressions look through and give back, characters that
+// normalisers gather, tokens that nearly are.
+const std::string kUnits[] = {
+    "a",
+    "ab",
+    "e",
+    "th",
+    "A",
+    "aA",
+    " ",
+    " a",
+    "  \n",
+    "\t",
+    "\n",
+    "\r\n ",
+    "/\n",
+    "1",
+    "12 ",
+    "!",
+    "'",
+    "'s",
+    "-=",
+    "\xC3\xA9",                      // e with acute
+    "\xCC\x81",                      // combining marks of one class
+    "\xCC\x96\xCC\x81",              // of two
+    "a\xCC\x81\xCC\x96",             // that compose
+    "\xE0\xBD\xB1\xE0\xBD\xB2",      // that decompose to each other
+    "\xE1\x84\x80",                  // Hangul: leading consonants
+    "\xEA\xB0\x80\xE1\x86\xA8",      // that compose
+    "\xCA\xB0",                      // upper and lower case at once
+    "\xE0\xA4\x95\xE0\xA5\x8D",      // conjuncts
+    "\xF0\x9F\x91\xA8\xE2\x80\x8D",  // joined emoji
+    "\xF0\x9F\x87\xA9",              // flags
+    "\xE2\x96\x81",                  // the mark for a space
+    "\xEF\xB7\xBA",                  // one character that becomes eighteen
+    "\xE4\xB8\xAD",                  // an ideograph
+    "\xFF",                          // no UTF-8
+    std::string("\0", 1),
+    "<|im_",
+    "<0x",
+    "<mask",
+};
+
+class LinearTime : public testing::TestWithParam<const char*> {};
+
+TEST_P(LinearTime, TwiceTheTextTakesAboutTwiceTheTime) {
+  const char* size = std::getenv("ONEPASS_LINEAR_MIB");
+  const size_t n = size == nullptr ? size_t{1} << 16 : std::strtoull(size, nullptr, 10) << 20;
+  const Parsed tokenizer(section_of(GetParam()));
+  ASSERT_EQ(tokenizer.code(), Code::ok);
+  std::mt19937 random(3);
+  Buffers buffers;
+  for (size_t i = 0; i <= std::size(kUnits); ++i) {
+    std::string unit = i < std::size(kUnits) ? kUnits[i] : "";
+    if (unit.empty()) {  // one word of two letters at random
+      for (size_t at = 0; at < 4096; ++at) unit += "ae"[random() % 2];
+    }
+    std::string text;
+    while (text.size() < 2 * n) text += unit;
+    const std::string_view half = std::string_view(text).substr(0, n / unit.size() * unit.size());
+    double ratio = 1e9;
+    double whole = 1e9;
+    double part = 1e9;
+    (void)encode_seconds(*tokenizer, text, buffers);  // the buffers grow
+    for (int attempt = 0; attempt < 8 && ratio > 2.3; ++attempt) {
+      part = std::min(part, encode_seconds(*tokenizer, half, buffers));
+      whole = std::min(whole, encode_seconds(*tokenizer, text, buffers));
+      ratio = whole / part;
+    }
+    if (size != nullptr) {
+      std::printf("%-20s %-24s ratio %.2f, %.1f ns a byte\n", GetParam(),
+                  testing::PrintToString(unit.substr(0, 6)).c_str(), ratio,
+                  whole / static_cast<double>(text.size()) * 1e9);
+    }
+    EXPECT_LE(ratio, 2.3) << GetParam() << " " << testing::PrintToString(unit.substr(0, 20));
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(Fixtures, LinearTime,
+                         testing::Values("wordpiece_uncased.bin", "bpe_roberta.bin", "bpe_qwen2.bin", "bpe_o200k.bin",
+                                         "bpe_llama2.bin", "bpe_gemma3.bin", "unigram_deberta.bin",
+                                         "unigram_albert.bin"),
+                         [](const auto& info) { return std::string(info.param, std::strlen(info.param) - 4); });
+
+}  // namespace
+}  // namespace onepass::test
