@@ -38,7 +38,7 @@ TEST(Repeat, NeitherThreadsNorNeighboursNorOrderChangeABit) {
     const auto levels = available_levels();
     std::vector<Session> sessions;
     for (unsigned threads = 1; threads <= 8; ++threads) {
-      SessionOptions options{.isa = levels[threads % levels.size()]};
+      SessionOptions options{.isa = levels[threads % levels.size()], .executor = {}};
       if (threads > 1) options.executor = {run_on_threads, nullptr, threads};
       options.tokens_per_pass = 1 + random() % 3000;
       sessions.push_back(open_session(model, options));
