@@ -98,6 +98,12 @@ void add_classify(CLI::App& app) {
   command->add_flag("--logits", options->logits, "With --json: the logits too")->needs(json);
   command->add_flag("--ids", options->ids, "The input lines are space-separated token ids");
   command->add_option("--batch", options->batch, "Texts a call")->check(CLI::Range(1, 65536))->capture_default_str();
+  command
+      ->add_option("--workers", options->workers,
+                   "Batches that are worked on side by side, each by a session of its own with --threads threads; "
+                   "results keep the order of the input")
+      ->check(CLI::Range(1, 256))
+      ->capture_default_str();
   command->add_option("--max-tokens", options->max_tokens,
                       "Longest text, template tokens included (default: the model's)");
   command->add_option("--on-long", options->on_long, "What happens to a longer text")
@@ -106,7 +112,9 @@ void add_classify(CLI::App& app) {
   command->add_option("--overlap", options->overlap,
                       "With --on-long chunk: tokens that chunks share, at most a quarter of --max-tokens "
                       "(default: an eighth)");
-  command->add_option("--aggregate", options->aggregate, "With --on-long chunk: how the labels' logits become one")
+  command
+      ->add_option("--chunk-aggregate", options->chunk_aggregate,
+                   "With --on-long chunk: how the labels' logits become one")
       ->check(CLI::IsMember({"mean", "max"}))
       ->capture_default_str();
   command
@@ -157,6 +165,11 @@ void add_eval(CLI::App& app) {
       ->check(CLI::IsMember({"goemotions", "emobank", "tsv", "jsonl"}));
   command->add_option("--split", options->split, "emobank: the rows to take")->capture_default_str();
   command->add_option("--head", options->head, "Name of the head (default: the first that fits the format)");
+  CLI::Option* policy =
+      command->add_option("--policy", options->policy,
+                          "JSON rules: how many texts they keep local, and how right those are, in place of metrics");
+  command->add_option("--plot", options->plot, "With --policy: the curve as an SVG file")->needs(policy);
+  command->add_option("--reliability", options->reliability, "An SVG file: what scores say against what is true");
   command->add_flag("--json", options->json, "One JSON object");
   add_session_flags(*command, options->session);
   command->callback([options] {

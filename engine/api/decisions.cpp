@@ -46,6 +46,10 @@ onepass_status read_policy(const onepass_policy* given, Policy* to, onepass_erro
   return ONEPASS_OK;
 }
 
+onepass_verdict verdict_of(const Verdict& verdict) noexcept {
+  return {static_cast<onepass_route>(verdict.route), verdict.reasons, verdict.abstained ? 1u : 0u};
+}
+
 }  // namespace onepass::api
 
 ONEPASS_API const char* onepass_route_name(onepass_route route) {
@@ -64,7 +68,6 @@ ONEPASS_API onepass_status onepass_decide(const onepass_model* model, const onep
                                           const onepass_result* result, const float* scores, onepass_verdict* verdict,
                                           onepass_error* error) {
   if (verdict == nullptr) return null_argument("verdict", error);
-  if (!has_size(verdict)) return no_size("onepass_verdict", error);
   if (model == nullptr) return null_argument("model", error);
   if (result == nullptr) return null_argument("result", error);
   if (text.data == nullptr && text.size != 0) return null_argument("text", error);
@@ -75,13 +78,8 @@ ONEPASS_API onepass_status onepass_decide(const onepass_model* model, const onep
   }
   const size_t classes = scores == nullptr ? 0 : model->model.total_classes();
   const auto heads = scores == nullptr ? std::span<const onepass::HeadView>() : model->model.heads();
-  const auto v =
-      onepass::decide(policy, heads, {view(text), result->text_tokens, result->confidence, {scores, classes}});
-  onepass_verdict value{};
-  value.route = static_cast<onepass_route>(v.route);
-  value.reasons = v.reasons;
-  value.abstained = v.abstained;
-  fill(value, verdict);
+  *verdict = verdict_of(
+      onepass::decide(policy, heads, {view(text), result->text_tokens, result->confidence, {scores, classes}}));
   return ONEPASS_OK;
 }
 

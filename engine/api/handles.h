@@ -15,10 +15,14 @@
 
 struct onepass_model {
   onepass::Model model;
+  mutable std::atomic<uint32_t> owners{1};  // handles, sessions and slots; the last one frees it
 };
 
 struct onepass_session {
   onepass::Session session;
+  const onepass_model* model;
+  onepass_control control{};
+  onepass::Power power = onepass::Power::normal;
   // Grow-only, so that a call allocates nothing once the largest batch has been seen.
   onepass::Array<std::string_view> texts{};
   onepass::Array<onepass::TextResult> results{};
@@ -95,6 +99,37 @@ onepass_result result_of(const TextResult& from) noexcept;
 
 constexpr auto kInvalidArgument = static_cast<onepass_status>(Code::invalid_argument);
 
+// One owner more; one less.
+void share(const onepass_model* model) noexcept;
+void let_go(const onepass_model* model) noexcept;
+
+// False where there is no such level; *status is then what to return.
+bool parse_isa(const char* name, kernels::Isa* isa, onepass_error* error, onepass_status* status) noexcept;
+// ONEPASS_OK where *to is filled.
+onepass_status session_options(const onepass_session_options* given, SessionOptions* to, onepass_error* error) noexcept;
+
+// From where a call of a session begins to work until it returns: sets its deadline, and tells the app's metrics.
+class Call {
+ public:
+  Call(onepass_session* session, size_t texts) noexcept;
+  ~Call();
+  Call(const Call&) = delete;
+  Call& operator=(const Call&) = delete;
+
+  void add_tokens(uint64_t tokens) noexcept { tokens_ += tokens; }
+  void add_route(Route route) noexcept { ++routes_[static_cast<size_t>(route)]; }
+  // The status of an error, as `report`.
+  onepass_status fail(const Error& error, onepass_error* to) noexcept;
+
+ private:
+  onepass_session* session_;
+  uint64_t begin_;
+  uint64_t texts_;
+  uint64_t tokens_ = 0;
+  uint64_t routes_[route_count] = {};
+  onepass_status status_ = ONEPASS_OK;
+};
+
 // Null where there is no such head.
 const HeadView* find_head(const onepass_model* model, uint32_t head) noexcept;
 // Where the head's classes begin among those of the model.
@@ -102,5 +137,6 @@ uint32_t first_class(const onepass_model* model, uint32_t head) noexcept;
 
 // ONEPASS_OK where *to is filled; NULL is a policy without rules.
 onepass_status read_policy(const onepass_policy* given, Policy* to, onepass_error* error) noexcept;
+onepass_verdict verdict_of(const Verdict& verdict) noexcept;
 
 }  // namespace onepass::api

@@ -4,7 +4,6 @@
 #include <cstring>
 
 #include "engine/api/handles.h"
-#include "engine/core/parallel.h"
 #include "engine/runtime/decide.h"
 
 namespace onepass::api {
@@ -96,35 +95,6 @@ using onepass::Code;
 using onepass::Error;
 using onepass::make_error;
 
-onepass_status finish_open(onepass::Result<onepass::Model> opened, const onepass_model_options& options,
-                           const char* name, onepass_model** model, onepass_error* error) {
-  if (!opened.ok()) {
-    return report(opened.error(), error);
-  }
-  const auto& hash = opened.value().file().root_hash();
-  if (options.expected_hash != nullptr && std::memcmp(options.expected_hash, hash.data(), hash.size()) != 0) {
-    return report(make_error(Code::hash_mismatch, 32, name, "this is another model than the one expected"), error);
-  }
-  *model = make_handle<onepass_model>(std::move(opened.value()));
-  if (*model == nullptr) {
-    return report(make_error(Code::out_of_memory, Error::no_offset, name, "no memory for the model's handle"), error);
-  }
-  return ONEPASS_OK;
-}
-
-onepass::OpenOptions open_options(const onepass_model_options& options) {
-  return {options.copy != 0 ? onepass::LoadMode::copy : onepass::LoadMode::map, options.skip_verify == 0};
-}
-
-bool parse_isa(const char* name, onepass::kernels::Isa* isa, onepass_error* error, onepass_status* status) {
-  *isa = onepass::kernels::best_isa();
-  if (name == nullptr || onepass::kernels::isa_from_name(name, isa)) return true;
-  *status = report(make_error(Code::invalid_argument, Error::no_offset, name,
-                              "no such level; levels are scalar avx2 avxvnni avx512 avx512vnni amx neon dotprod i8mm"),
-                   error);
-  return false;
-}
-
 }  // namespace
 
 ONEPASS_API uint32_t onepass_abi_version(void) { return ONEPASS_ABI_VERSION; }
@@ -137,29 +107,6 @@ ONEPASS_API int onepass_isa_available(const char* name) {
   onepass::kernels::Isa isa{};
   return name != nullptr && onepass::kernels::isa_from_name(name, &isa) && onepass::kernels::isa_available(isa);
 }
-
-ONEPASS_API onepass_status onepass_model_open(const char* path, const onepass_model_options* given,
-                                              onepass_model** model, onepass_error* error) {
-  if (model == nullptr) return null_argument("model", error);
-  *model = nullptr;
-  if (path == nullptr) return null_argument("path", error);
-  if (!has_size(given)) return no_size("onepass_model_options", error);
-  const auto options = read_options(given);
-  return finish_open(onepass::Model::open(path, open_options(options)), options, path, model, error);
-}
-
-ONEPASS_API onepass_status onepass_model_open_memory(const void* data, size_t size, const onepass_model_options* given,
-                                                     onepass_model** model, onepass_error* error) {
-  if (model == nullptr) return null_argument("model", error);
-  *model = nullptr;
-  if (data == nullptr) return null_argument("data", error);
-  if (!has_size(given)) return no_size("onepass_model_options", error);
-  const auto options = read_options(given);
-  return finish_open(onepass::Model::from_memory({static_cast<const uint8_t*>(data), size}, open_options(options)),
-                     options, "memory", model, error);
-}
-
-ONEPASS_API void onepass_model_close(onepass_model* model) { destroy_handle(model); }
 
 ONEPASS_API onepass_status onepass_model_get_info(const onepass_model* model, onepass_model_info* info) {
   if (model == nullptr || info == nullptr || !has_size(info)) return kInvalidArgument;
@@ -217,34 +164,6 @@ ONEPASS_API onepass_status onepass_model_verify(const onepass_model* model, cons
   return ONEPASS_OK;
 }
 
-ONEPASS_API onepass_status onepass_session_open(const onepass_model* model, const onepass_session_options* given,
-                                                onepass_session** session, onepass_error* error) {
-  if (session == nullptr) return null_argument("session", error);
-  *session = nullptr;
-  if (model == nullptr) return null_argument("model", error);
-  if (!has_size(given)) return no_size("onepass_session_options", error);
-  const auto options = read_options(given);
-  onepass::SessionOptions use;
-  onepass_status status = ONEPASS_OK;
-  if (!parse_isa(options.isa, &use.isa, error, &status)) return status;
-  const unsigned threads = options.threads == 0 ? 1 : options.threads;
-  if (threads > 1024) return invalid("threads", "must be at most 1,024", error);
-  if (threads > 1) {
-    use.executor = options.executor != nullptr ? onepass::Executor{options.executor, options.executor_context, threads}
-                                               : onepass::openmp_executor(threads);
-  }
-  if (options.tokens_per_pass != 0) use.tokens_per_pass = options.tokens_per_pass;
-  auto created = onepass::Session::create(model->model, use);
-  if (!created.ok()) return report(created.error(), error);
-  *session = make_handle<onepass_session>(std::move(created.value()));
-  if (*session == nullptr) {
-    return report(make_error(Code::out_of_memory, Error::no_offset, "session", "no memory for the handle"), error);
-  }
-  return ONEPASS_OK;
-}
-
-ONEPASS_API void onepass_session_close(onepass_session* session) { destroy_handle(session); }
-
 ONEPASS_API const char* onepass_session_isa(const onepass_session* session) {
   return session == nullptr ? "" : onepass::kernels::isa_name(session->session.isa());
 }
@@ -255,6 +174,12 @@ ONEPASS_API onepass_status onepass_classify(onepass_session* session, const onep
   if (session == nullptr) return null_argument("session", error);
   onepass::ClassifyOptions options;
   if (const auto bad = classify_options(given, &options, error); bad != ONEPASS_OK) return bad;
+  const auto decisions = read_options(given);
+  onepass::Policy policy;
+  if (decisions.policy != nullptr) {
+    if (decisions.verdicts == nullptr) return null_argument("verdicts", error);
+    if (const auto bad = read_policy(decisions.policy, &policy, error); bad != ONEPASS_OK) return bad;
+  }
   if (count == 0) return ONEPASS_OK;
   if (texts == nullptr || results == nullptr || scores == nullptr) {
     return null_argument(texts == nullptr ? "texts" : results == nullptr ? "results" : "scores", error);
@@ -266,11 +191,23 @@ ONEPASS_API onepass_status onepass_classify(onepass_session* session, const onep
                              "no memory for %zu texts; pass fewer at a time", count),
                   error);
   }
+  Call call(session, count);
   const auto status = session->session.classify(
       session->texts.span(), options, session->results.span(),
       logits == nullptr ? session->logits.span() : std::span(logits, count * classes), {scores, count * classes});
-  if (!status.ok()) return report(status.error(), error);
-  for (size_t b = 0; b < count; ++b) results[b] = result_of(session->results[b]);
+  if (!status.ok()) return call.fail(status.error(), error);
+  for (size_t b = 0; b < count; ++b) {
+    const auto& r = session->results[b];
+    call.add_tokens(r.tokens);
+    if (decisions.policy != nullptr) {
+      const auto verdict =
+          onepass::decide(policy, session->session.model().heads(),
+                          {session->texts[b], r.text_tokens, r.confidence, {scores + b * classes, classes}});
+      decisions.verdicts[b] = verdict_of(verdict);
+      call.add_route(verdict.route);
+    }
+    results[b] = result_of(r);
+  }
   return ONEPASS_OK;
 }
 
@@ -309,9 +246,11 @@ ONEPASS_API onepass_status onepass_classify_chunks(onepass_session* session, one
       &seen};
   const std::string_view one = text.size == 0 ? std::string_view() : view(text);
   onepass::TextResult r;
+  Call call(session, 1);
   const auto status =
       session->session.classify({&one, 1}, options, {&r, 1}, session->logits.span(), {scores, classes}, observer);
-  if (!status.ok()) return report(status.error(), error);
+  if (!status.ok()) return call.fail(status.error(), error);
+  call.add_tokens(r.tokens);
   *result = result_of(r);
   *count = seen.count;
   if (seen.count <= capacity) return ONEPASS_OK;
@@ -335,9 +274,12 @@ ONEPASS_API onepass_status onepass_run_ids(onepass_session* session, const uint3
   if (session->session.model().labels_tokens()) {
     return invalid("heads", "the model labels tokens: call onepass_label_tokens or onepass_find_entities", error);
   }
+  Call call(session, count);
   const auto status = session->session.run_ids({ids, starts[count]}, {starts, count + 1},
                                                {logits, count * session->session.model().total_classes()});
-  return status.ok() ? ONEPASS_OK : report(status.error(), error);
+  if (!status.ok()) return call.fail(status.error(), error);
+  call.add_tokens(starts[count]);
+  return ONEPASS_OK;
 }
 
 ONEPASS_API onepass_status onepass_scores(const onepass_model* model, const float* logits, float* scores,

@@ -69,10 +69,12 @@ ONEPASS_API onepass_status onepass_label_tokens(onepass_session* session, onepas
   if (const auto bad = classify_options(given, &options, error); bad != ONEPASS_OK) return bad;
   if (const auto bad = take_texts(session, &text, 1, error); bad != ONEPASS_OK) return bad;
   TokenCopy copy{tokens, scores, logits, capacity};
+  Call call(session, 1);
   const auto status =
       session->session.label_tokens(session->texts.span(), options, session->results.span(), {TokenCopy::call, &copy});
   *count = copy.count;
-  if (!status.ok()) return report(status.error(), error);
+  if (!status.ok()) return call.fail(status.error(), error);
+  call.add_tokens(session->results[0].tokens);
   if (result != nullptr) *result = result_of(session->results[0]);
   return ONEPASS_OK;
 }
@@ -103,9 +105,11 @@ ONEPASS_API onepass_status onepass_find_entities(onepass_session* session, const
   if (const auto bad = take_texts(session, texts, count, error); bad != ONEPASS_OK) return bad;
   EntityCopy copy{onepass::EntityFinder(model, options.head, static_cast<onepass::Aggregation>(aggregation)), entities,
                   capacity, starts};
+  Call call(session, count);
   const auto status =
       session->session.label_tokens(session->texts.span(), use, session->results.span(), {EntityCopy::call, &copy});
-  if (!status.ok()) return report(status.error(), error);
+  if (!status.ok()) return call.fail(status.error(), error);
+  for (size_t b = 0; b < count; ++b) call.add_tokens(session->results[b].tokens);
   for (size_t b = 0; results != nullptr && b < count; ++b) results[b] = result_of(session->results[b]);
   if (copy.count > capacity) {
     return report(

@@ -1,4 +1,7 @@
 #include <cstdlib>
+#ifdef _WIN32
+#include <malloc.h>
+#endif
 
 #include "engine/core/array.h"
 
@@ -7,9 +10,19 @@ namespace onepass {
 void* allocate_aligned(size_t bytes) noexcept {
   if (bytes > SIZE_MAX - 64) return nullptr;
   const size_t rounded = (bytes + 63) / 64 * 64;
+#ifdef _WIN32
+  return _aligned_malloc(rounded == 0 ? 64 : rounded, 64);
+#else
   return std::aligned_alloc(64, rounded == 0 ? 64 : rounded);
+#endif
 }
 
-void free_aligned(void* block) noexcept { std::free(block); }
+void free_aligned(void* block) noexcept {
+#ifdef _WIN32
+  _aligned_free(block);
+#else
+  std::free(block);
+#endif
+}
 
 }  // namespace onepass

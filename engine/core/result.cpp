@@ -20,6 +20,7 @@ const char* code_name(Code code) noexcept {
     ONEPASS_CODE(text_too_long)
     ONEPASS_CODE(cancelled)
     ONEPASS_CODE(non_finite_result)
+    ONEPASS_CODE(deadline_exceeded)
     ONEPASS_CODE(truncated)
     ONEPASS_CODE(bad_magic)
     ONEPASS_CODE(bad_version)

@@ -23,6 +23,7 @@ enum class Code : uint16_t {
   text_too_long = 7,
   cancelled = 8,
   non_finite_result = 9,
+  deadline_exceeded = 10,
   // The structure of a file.
   truncated = 20,  // the file ends before what it declares
   bad_magic = 21,

@@ -90,7 +90,8 @@ class Pass {
  public:
   Pass(const Config& config, const Weights& weights, const KernelTable& kernels, const Executor& executor,
        const Batch& batch, const Shape& shape, const Buffers& buffers, std::span<float> logits,
-       const StageObserver& observer, const PositionTables& tables, std::span<float* const> record = {}) noexcept
+       const StageObserver& observer, const PositionTables& tables, const PassControl& control,
+       std::span<float* const> record = {}) noexcept
       : config_(config),
         weights_(weights),
         kernels_(kernels),
@@ -101,6 +102,7 @@ class Pass {
         logits_(logits),
         observer_(observer),
         tables_(tables),
+        control_(control),
         record_(record),
         x_{buffers.x, config.width},
         qkv_{buffers.qkv, qkv_width(config)},
@@ -108,18 +110,20 @@ class Pass {
         pooled_x_{buffers.pooled_x, config.width},
         pooled_q_{buffers.pooled_q, pooled_q_stride(config)} {}
 
-  void run() noexcept {
+  // An error where `control` stopped it.
+  Status run() noexcept {
     fill_positions();
     if (executor_.run_together == nullptr || executor_.threads <= 1) {
       Crew alone;
       run_member(alone);
-      return;
+      return stopped_;
     }
     std::memset(buffers_.flags, 0, executor_.threads * Crew::flag_stride * sizeof(uint32_t));
     run_all_together(executor_, [&](size_t slot, size_t slots) {
       Crew crew(slot, slots, buffers_.flags);
       run_member(crew);
     });
+    return stopped_;
   }
 
  private:
@@ -136,6 +140,7 @@ class Pass {
     });
     observe(crew, "embed", x_, batch_.tokens());
     for (size_t l = 0; l < config_.layers; ++l) {
+      if (stops(crew)) return;
       if (!record_.empty() && l + 1 == config_.layers) return;
       attend(crew, l);
       if (pools_one(l)) {
@@ -191,6 +196,14 @@ class Pass {
       }
       finish(pooled_rows(begin), begin, rows, scratch, *place.crew);
     });
+  }
+
+  // True for every member of the crew where one is to stop: the first looks, and the others hear of it.
+  bool stops(Crew& crew) noexcept {
+    if (control_.cancel == nullptr && control_.deadline == 0 && !control_.yield) return false;
+    if (crew.member() == 0) stopped_ = control_.check();
+    crew.sync();
+    return !stopped_.ok();
   }
 
   const LayerWeights& layer(size_t l) const noexcept { return weights_.layers[config_.stored_layer(l)]; }
@@ -496,6 +509,8 @@ class Pass {
   const std::span<float> logits_;
   const StageObserver& observer_;
   const PositionTables& tables_;
+  const PassControl& control_;
+  Status stopped_;
   const std::span<float* const> record_;  // where keys and values go, by layer; empty: nowhere
   const Matrix x_, qkv_, attn_, pooled_x_, pooled_q_;
 };
@@ -519,7 +534,7 @@ size_t forward_arena_bytes(const Config& config, size_t total_classes, size_t to
 
 Status forward(const Config& config, const Weights& weights, const KernelTable& kernels, const Executor& executor,
                const Batch& batch, std::span<uint8_t> arena, std::span<float> logits, const StageObserver& observer,
-               const PositionTables& tables) noexcept {
+               const PositionTables& tables, const PassControl& control) noexcept {
   size_t total_classes = 0;
   for (const Linear& head : weights.heads) total_classes += config.words != 0 ? head.n / config.words : head.n;
   const Shape shape = shape_of(batch, total_classes, std::max(executor.threads, 1u));
@@ -529,7 +544,7 @@ Status forward(const Config& config, const Weights& weights, const KernelTable& 
   if (take.used() > arena.size() || logits.size() < rows * total_classes) {
     return make_error(Code::buffer_too_small, Error::no_offset, "arena", "the pass needs %zu bytes", take.used());
   }
-  Pass(config, weights, kernels, executor, batch, shape, buffers, logits, observer, tables).run();
+  ONEPASS_TRY(Pass(config, weights, kernels, executor, batch, shape, buffers, logits, observer, tables, control).run());
   for (size_t i = 0; i < rows * total_classes; ++i) {
     if (!std::isfinite(logits[i])) {
       size_t text = i / total_classes;
@@ -548,7 +563,8 @@ Status forward(const Config& config, const Weights& weights, const KernelTable& 
 
 Status forward_prefix(const Config& config, const Weights& weights, const KernelTable& kernels,
                       const Executor& executor, const Batch& batch, std::span<uint8_t> arena,
-                      std::span<float* const> keys_values, const PositionTables& tables) noexcept {
+                      std::span<float* const> keys_values, const PositionTables& tables,
+                      const PassControl& control) noexcept {
   const Shape shape = shape_of(batch, 0, std::max(executor.threads, 1u));
   Arena take(arena.data());
   const Buffers buffers = take_buffers(take, config, shape);
@@ -556,8 +572,8 @@ Status forward_prefix(const Config& config, const Weights& weights, const Kernel
     return make_error(Code::buffer_too_small, Error::no_offset, "arena", "the pass needs %zu bytes", take.used());
   }
   const StageObserver nobody;
-  Pass(config, weights, kernels, executor, batch, shape, buffers, {}, nobody, tables, keys_values).run();
-  return {};
+  return Pass(config, weights, kernels, executor, batch, shape, buffers, {}, nobody, tables, control, keys_values)
+      .run();
 }
 
 }  // namespace onepass

@@ -17,6 +17,7 @@
 #include "engine/core/array.h"
 #include "engine/core/parallel.h"
 #include "engine/core/result.h"
+#include "engine/runtime/control.h"
 #include "engine/runtime/position_tables.h"
 #include "engine/runtime/weights.h"
 #include "kernels/table.h"
@@ -52,14 +53,17 @@ size_t forward_arena_bytes(const Config& config, size_t total_classes, size_t to
 
 // logits [B, sum of C], or [T, sum of C] where the pool is every_token. `arena` holds at least forward_arena_bytes,
 // 64-byte aligned. Requires ids < config.vocab and every text 1..max_tokens tokens (Session checks both); `tables`
-// filled for the longest text, where positions are rotary. Fails with non_finite_result when a logit is not finite.
+// filled for the longest text, where positions are rotary. Fails with non_finite_result when a logit is not finite, and
+// with cancelled or deadline_exceeded when `control` says so.
 Status forward(const Config& config, const Weights& weights, const kernels::KernelTable& kernels,
                const Executor& executor, const Batch& batch, std::span<uint8_t> arena, std::span<float> logits,
-               const StageObserver& observer = {}, const PositionTables& tables = {}) noexcept;
+               const StageObserver& observer = {}, const PositionTables& tables = {},
+               const PassControl& control = {}) noexcept;
 
 // The keys and values of the only text of a batch, by layer: [T, 2 GE] each.
 Status forward_prefix(const Config& config, const Weights& weights, const kernels::KernelTable& kernels,
                       const Executor& executor, const Batch& batch, std::span<uint8_t> arena,
-                      std::span<float* const> keys_values, const PositionTables& tables) noexcept;
+                      std::span<float* const> keys_values, const PositionTables& tables,
+                      const PassControl& control) noexcept;
 
 }  // namespace onepass

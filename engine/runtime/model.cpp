@@ -6,6 +6,10 @@ Result<Model> Model::open(const char* path, const OpenOptions& options) noexcept
   return from_file(ModelFile::open(path, options));
 }
 
+Result<Model> Model::open(const FilePart& part, const OpenOptions& options) noexcept {
+  return from_file(ModelFile::open(part, options));
+}
+
 Result<Model> Model::from_memory(std::span<const uint8_t> bytes, const OpenOptions& options) noexcept {
   return from_file(ModelFile::from_memory(bytes, options));
 }

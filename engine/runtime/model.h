@@ -11,6 +11,7 @@ namespace onepass {
 class Model {
  public:
   static Result<Model> open(const char* path, const OpenOptions& options) noexcept;
+  static Result<Model> open(const FilePart& part, const OpenOptions& options) noexcept;
   // As ModelFile::from_memory.
   static Result<Model> from_memory(std::span<const uint8_t> bytes, const OpenOptions& options) noexcept;
 

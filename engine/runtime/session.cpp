@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cstring>
 
+#include "engine/runtime/decide.h"
 #include "engine/runtime/session_errors.h"
 
 namespace onepass {
@@ -93,7 +94,7 @@ size_t longest_text(const Batch& batch) noexcept {
 
 Status Session::prepare(const Batch& batch, size_t longest) noexcept {
   const size_t need = forward_arena_bytes(model_->config(), model_->total_classes(), batch.tokens(), batch.texts(),
-                                          longest, options_.executor.threads, batch.prefix.tokens);
+                                          longest, executor().threads, batch.prefix.tokens);
   if (need > arena_.size()) {
     arena_ = Array<uint8_t>();
     if (!arena_.resize_uninitialized(need)) return no_session_memory("session", need);
@@ -102,11 +103,26 @@ Status Session::prepare(const Batch& batch, size_t longest) noexcept {
 }
 
 Status Session::run_pass(const Batch& batch, std::span<float> logits, const StageObserver& observer) noexcept {
+  ONEPASS_TRY(control_.check());
   const size_t longest = longest_text(batch);
   if (observer.call == nullptr && shares_prefix(batch, longest)) return run_behind_prefix(batch, logits);
   ONEPASS_TRY(prepare(batch, longest));
-  return forward(model_->config(), model_->weights(), *kernels_, options_.executor, batch, arena_.span(), logits,
-                 observer, tables_);
+  return forward(model_->config(), model_->weights(), *kernels_, executor(), batch, arena_.span(), logits, observer,
+                 tables_, control_);
+}
+
+Executor Session::executor() const noexcept {
+  Executor current = options_.executor;
+  current.threads = threads_at(power_, current.threads);
+  return current;
+}
+
+size_t Session::memory_for(const Model& model, const SessionOptions& options) noexcept {
+  const Config& config = model.config();
+  const size_t tokens = std::max<size_t>(options.tokens_per_pass, config.max_tokens);
+  // The shortest texts that there are: the template and one token.
+  const size_t texts = tokens / (model.tokenizer().special_count() + 1) + 1;
+  return forward_arena_bytes(config, model.total_classes(), tokens, texts, config.max_tokens, options.executor.threads);
 }
 
 bool Session::shares_prefix(const Batch& batch, size_t longest) const noexcept {
@@ -143,8 +159,8 @@ Result<Prefix> Session::prefix() noexcept {
     const uint32_t starts[] = {0, static_cast<uint32_t>(ids.size())};
     const Batch batch{.ids = ids, .starts = starts};
     ONEPASS_TRY(prepare(batch, ids.size()));
-    ONEPASS_TRY(forward_prefix(config, model_->weights(), *kernels_, options_.executor, batch, arena_.span(),
-                               record.span(), tables_));
+    ONEPASS_TRY(forward_prefix(config, model_->weights(), *kernels_, executor(), batch, arena_.span(), record.span(),
+                               tables_, control_));
   }
   prefix_layers_ = std::move(layers);
   return Prefix{prefix_layers_.span(), ids.size()};
@@ -167,8 +183,8 @@ Status Session::run_behind_prefix(const Batch& batch, std::span<float> logits) n
   if (!room) return no_session_memory("texts", batch.tokens() * sizeof(uint32_t));
   const Batch own{own_ids_.span(), own_starts_.span(), batch.first_text, shared};
   ONEPASS_TRY(prepare(own, longest_text(own)));
-  return forward(model_->config(), model_->weights(), *kernels_, options_.executor, own, arena_.span(), logits, {},
-                 tables_);
+  return forward(model_->config(), model_->weights(), *kernels_, executor(), own, arena_.span(), logits, {}, tables_,
+                 control_);
 }
 
 Status run_self_tests(const Model& model, kernels::Isa isa) noexcept {

@@ -106,8 +106,16 @@ class Session {
   Status run_ids(std::span<const uint32_t> ids, std::span<const uint32_t> starts, std::span<float> logits,
                  const StageObserver& observer = {}) noexcept;
 
+  // Holds for the calls that follow. What it points to stays valid until it is replaced.
+  void set_control(const PassControl& control, Power power) noexcept {
+    control_ = control;
+    power_ = power;
+  }
+
   const Model& model() const noexcept { return *model_; }
   kernels::Isa isa() const noexcept { return kernels_->isa; }
+  // Bytes of buffers that a session of these options takes at most for its passes.
+  static size_t memory_for(const Model& model, const SessionOptions& options) noexcept;
   size_t memory_bytes() const noexcept {
     return arena_.capacity() + tables_.memory_bytes() + prefix_.capacity() * sizeof(float);
   }
@@ -151,11 +159,14 @@ class Session {
                            Array<TokenSpan>* spans, std::span<TextResult> results) noexcept;
   Status run_pass(const Batch& batch, std::span<float> logits, const StageObserver& observer) noexcept;
   Status prepare(const Batch& batch, size_t longest) noexcept;
+  Executor executor() const noexcept;  // with as many threads as the power allows
   bool shares_prefix(const Batch& batch, size_t longest) const noexcept;
   Status run_behind_prefix(const Batch& batch, std::span<float> logits) noexcept;
 
   const Model* model_;
   SessionOptions options_;
+  PassControl control_;
+  Power power_ = Power::normal;
   const kernels::KernelTable* kernels_;
   EncodeScratch encode_scratch_;
   Array<uint32_t> ids_;

@@ -21,6 +21,13 @@ Result<ModelFile> ModelFile::open(const char* path, const OpenOptions& options) 
   return load(std::move(file).value(), bytes, options);
 }
 
+Result<ModelFile> ModelFile::open(const FilePart& part, const OpenOptions& options) noexcept {
+  auto file = options.mode == LoadMode::copy ? MappedFile::read(part) : MappedFile::map(part);
+  if (!file.ok()) return file.error();
+  const auto bytes = file->bytes();
+  return load(std::move(file).value(), bytes, options);
+}
+
 Result<ModelFile> ModelFile::from_memory(std::span<const uint8_t> bytes, const OpenOptions& options) noexcept {
   if (bytes.empty()) return make_error(Code::truncated, 0, "header", "the file is empty");
   if (options.mode == LoadMode::copy) {

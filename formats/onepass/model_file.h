@@ -30,6 +30,8 @@ struct OpenOptions {
 class ModelFile {
  public:
   static Result<ModelFile> open(const char* path, const OpenOptions& options) noexcept;
+  // A part of a file that is open; where it is mapped, its offset is a multiple of 64.
+  static Result<ModelFile> open(const FilePart& part, const OpenOptions& options) noexcept;
   // `bytes` must be 64-byte aligned and outlive the ModelFile, unless options.mode is copy.
   static Result<ModelFile> from_memory(std::span<const uint8_t> bytes, const OpenOptions& options) noexcept;
 

@@ -128,6 +128,7 @@ TEST_F(CommandTest, NothingButTheTextChangesTheBytes) {
                                                                                     {"--threads", "2"},
                                                                                     {"--threads", "3", "--batch", "2"},
                                                                                     {"--isa", "scalar"},
+                                                                                    {"--workers", "3", "--batch", "1"},
                                                                                     {"--isa", onepass_best_isa()},
                                                                                     {"--copy"},
                                                                                     {"--skip-verify"}}) {

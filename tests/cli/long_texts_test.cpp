@@ -44,11 +44,34 @@ TEST_F(LongTexts, ScoresOfChunks) {
     EXPECT_EQ(alone["tokens"], chunks[i]["tokens"]);
     EXPECT_TRUE(text_[end - 1] == '.' || text_[end - 1] == '!' || end == text_.size());
   }
-  const Json largest = classify({"--on-long", "chunk", "--aggregate", "max", text_});
+  const Json largest = classify({"--on-long", "chunk", "--chunk-aggregate", "max", text_});
   for (const auto& [label, score] : line["heads"]["mood"]["scores"].items()) {
     EXPECT_GE(largest["heads"]["mood"]["scores"][label].get<double>() + 1e-6, score.get<double>());
   }
   EXPECT_GT(classify({"--on-long", "chunk", "--max-tokens", "12", text_})["chunks"], line["chunks"]);
+}
+
+// Many batches through several sessions: the order of the input, and the same bytes; a line at fault ends it in its
+// place.
+TEST_F(LongTexts, WorkersKeepTheOrder) {
+  TempFolder folder;
+  std::string lines, ids;
+  for (int i = 0; i < 500; ++i) {
+    lines += std::string(i % 7 == 0 ? text_ : "good dog") + " " + std::to_string(i) + "\n";
+    ids += i == 400 ? "2 30 999999 3\n" : "2 30 3\n";
+  }
+  folder.write("texts.txt", lines);
+  folder.write("ids.txt", ids);
+  const std::vector<std::string> serial = {"classify", "-m", model_, "--json", "-i", folder.path() / "texts.txt"};
+  auto parallel = serial;
+  parallel.insert(parallel.end(), {"--workers", "4", "--batch", "3"});
+  EXPECT_EQ(run_ok(parallel), run_ok(serial));
+  const Ran failed = run(
+      {"classify", "-m", model_, "--json", "--ids", "-i", folder.path() / "ids.txt", "--workers", "4", "--batch", "3"});
+  EXPECT_EQ(failed.status, 1);
+  EXPECT_TRUE(contains(failed.err, "ids.txt line 401")) << failed.err;
+  EXPECT_EQ(lines_of(failed.out).size(), 399u) << "the whole batches before it";
+  EXPECT_EQ(run({"classify", "-m", model_, "--workers", "0", "good"}).status, 2);
 }
 
 TEST_F(LongTexts, OptionsThatNeedChunks) {

@@ -53,7 +53,7 @@ void __real_free(void* block);
 int __real_open(const char* path, int flags, ...);
 int __real_close(int fd);
 int __real_fstat(int fd, struct stat* info);
-ssize_t __real_read(int fd, void* data, size_t size);
+ssize_t __real_pread(int fd, void* data, size_t size, off_t offset);
 void* __real_mmap(void* at, size_t size, int protection, int flags, int fd, off_t offset);
 int __real_munmap(void* at, size_t size);
 
@@ -94,13 +94,13 @@ int __wrap_fstat(int fd, struct stat* info) {
   return __real_fstat(fd, info);
 }
 
-ssize_t __wrap_read(int fd, void* data, size_t size) {
+ssize_t __wrap_pread(int fd, void* data, size_t size, off_t offset) {
   if (watch.armed && watch.fails()) {
     errno = EIO;
     return -1;
   }
   // Short reads are the rule on some file systems.
-  return __real_read(fd, data, watch.armed && size > 5000 ? 5000 : size);
+  return __real_pread(fd, data, watch.armed && size > 5000 ? 5000 : size, offset);
 }
 
 void* __wrap_mmap(void* at, size_t size, int protection, int flags, int fd, off_t offset) {
@@ -166,6 +166,49 @@ TEST(OnepassFailure, EachCallOfAFile) {
         fail_each([&] { return ModelFile::open(path.c_str(), {.mode = mode}); }, {Code::out_of_memory, Code::io_error});
     EXPECT_GE(calls, 13u);
   }
+  ASSERT_EQ(unlink(path.c_str()), 0);
+}
+
+// A model behind other bytes, as an asset in an app's package.
+TEST(OnepassFailure, EachCallOfAPartOfAFile) {
+  std::string path = testing::TempDir() + "/onepass-part-XXXXXX";
+  const int fd = mkstemp(path.data());
+  ASSERT_GE(fd, 0);
+  const auto file = raw_of(tiny_model()).encode();
+  for (const off_t offset : {off_t{0}, off_t{64}, off_t{4096}, off_t{8256}}) {
+    ASSERT_EQ(pwrite(fd, file.data(), file.size(), offset), static_cast<ssize_t>(file.size()));
+    for (const LoadMode mode : {LoadMode::map, LoadMode::copy}) {
+      const FilePart part{fd, static_cast<uint64_t>(offset), file.size()};
+      const size_t calls =
+          fail_each([&] { return ModelFile::open(part, {.mode = mode}); }, {Code::out_of_memory, Code::io_error});
+      EXPECT_GE(calls, 12u);
+    }
+  }
+  EXPECT_EQ(fcntl(fd, F_GETFD), 0) << "the descriptor stays the caller's";
+  EXPECT_EQ(lseek(fd, 0, SEEK_CUR), 0) << "and its position, too";
+  // To the end of the file, which is that of the model: the last one written.
+  EXPECT_TRUE(ModelFile::open(FilePart{fd, 8256, 0}, {}).ok());
+  const auto code = [&](uint64_t offset, uint64_t length, LoadMode mode = LoadMode::map) {
+    return ModelFile::open(FilePart{fd, offset, length}, {.mode = mode}).code();
+  };
+  EXPECT_EQ(code(8256, file.size() + 1), Code::truncated);
+  EXPECT_EQ(code(8256 + file.size(), 0), Code::truncated);
+  EXPECT_EQ(code(UINT64_MAX, 1), Code::truncated);
+  EXPECT_EQ(code(64, UINT64_MAX), Code::truncated);
+  EXPECT_EQ(code(8257, 0), Code::misaligned);
+  EXPECT_EQ(code(8257, 0, LoadMode::copy), Code::bad_magic);
+  ASSERT_EQ(pwrite(fd, file.data(), file.size(), 8257), static_cast<ssize_t>(file.size()));
+  EXPECT_EQ(code(8257, file.size(), LoadMode::copy), Code::ok) << "a copy lies where it should";
+  ASSERT_EQ(ftruncate(fd, 0), 0);
+  EXPECT_EQ(code(0, 0), Code::truncated);
+  ASSERT_EQ(close(fd), 0);
+  EXPECT_EQ(code(0, 0), Code::io_error);
+  EXPECT_EQ(ModelFile::open(FilePart{-1, 0, 0}, {}).code(), Code::io_error);
+  int ends[2];
+  ASSERT_EQ(pipe(ends), 0);
+  EXPECT_EQ(ModelFile::open(FilePart{ends[0], 0, 0}, {}).code(), Code::io_error) << "a pipe";
+  close(ends[0]);
+  close(ends[1]);
   ASSERT_EQ(unlink(path.c_str()), 0);
 }
 

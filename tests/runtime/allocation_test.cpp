@@ -245,7 +245,7 @@ TEST(Allocation, NoneAfterWarmUp) {
     std::vector<float> chunk_scores(64 * 12);
     onepass_policy policy = ONEPASS_INIT(onepass_policy);
     policy.negation_and_sarcasm = 1;
-    onepass_verdict verdict = ONEPASS_INIT(onepass_verdict);
+    onepass_verdict verdict{};
     onepass_status failed = ONEPASS_OK;
     const auto everything = [&] {
       for (size_t n = texts.size(); n > 0; --n) {

@@ -9,6 +9,7 @@
 
 #include "tools/cli/commands.h"
 #include "tools/cli/common.h"
+#include "tools/cli/pipeline.h"
 #include "tools/cli/policy.h"
 
 namespace onepass::cli {
@@ -206,7 +207,7 @@ Expected<std::vector<Outcome>> classify_texts(Session& session, const ClassifyOp
                                            : ONEPASS_LONG_TRUNCATE;
   o.max_tokens = options.max_tokens;
   if (options.overlap) o.overlap = *options.overlap == 0 ? ONEPASS_NO_OVERLAP : *options.overlap;
-  o.aggregate = options.aggregate == "max" ? ONEPASS_CHUNKS_MAX : ONEPASS_CHUNKS_MEAN;
+  o.aggregate = options.chunk_aggregate == "max" ? ONEPASS_CHUNKS_MAX : ONEPASS_CHUNKS_MEAN;
   const auto classified = session.classify(views, o);
   if (!classified) return classified.error();
   std::vector<Outcome> outcomes;
@@ -283,21 +284,23 @@ void run_classify(const ClassifyOptions& options) {
   const Model model = options.session.open_model(options.model);
   MaybePolicy policy;
   if (!options.policy.empty()) policy.emplace(options.policy, model);
-  Session session = options.session.open_session(model);
+  std::vector<Session> sessions;
+  for (uint32_t w = 0; w < options.workers; ++w) sessions.push_back(options.session.open_session(model));
+  Session& session = sessions[0];
   const double load_ms = milliseconds_since(load_start);
   if (model.heads()[0].kind == ONEPASS_TOKEN_LABEL) return run_entities(options, model, session);
 
   TextSource source(options.texts, options.input);
-  const auto classify = [&](const std::vector<std::string>& texts) {
-    return options.ids ? classify_ids(session, policy, texts) : classify_texts(session, options, policy, texts);
+  const auto classify = [&](Session& by, const std::vector<std::string>& texts) {
+    return options.ids ? classify_ids(by, policy, texts) : classify_texts(by, options, policy, texts);
   };
   // A batch that fails names the line at fault: the first that fails alone.
-  const auto classify_or_fail = [&](const std::vector<std::string>& texts, size_t first) {
-    auto outcomes = classify(texts);
+  const auto classify_or_fail = [&](Session& by, const std::vector<std::string>& texts, size_t first) {
+    auto outcomes = classify(by, texts);
     if (outcomes) return std::move(outcomes).value();
     Failure failure = outcomes.error();
     for (size_t b = 0; b < texts.size(); ++b) {
-      const auto alone = classify({texts[b]});
+      const auto alone = classify(by, {texts[b]});
       if (alone) continue;
       failure = alone.error();
       failure.where = source.where(first + b);
@@ -309,28 +312,45 @@ void run_classify(const ClassifyOptions& options) {
   const Screen screen(stdout_is_terminal());
   Progress progress("classify", source.known_size());
   size_t done = 0;
-  std::vector<std::string> texts;
   std::vector<std::string> timed;
-  while (!(texts = source.next(options.batch)).empty()) {
-    const std::vector<Outcome> outcomes = classify_or_fail(texts, done);
-    for (size_t b = 0; b < texts.size(); ++b) {
+  struct Batch {
+    std::vector<std::string> texts;
+    size_t first = 0;
+  };
+  const auto write = [&](const Batch& batch, const std::vector<Outcome>& outcomes) {
+    for (size_t b = 0; b < batch.texts.size(); ++b) {
       if (options.json) {
-        const std::string line = json_line(model, done + b, outcomes[b], json_options);
+        const std::string line = json_line(model, batch.first + b, outcomes[b], json_options);
         std::fwrite(line.data(), 1, line.size(), stdout);
       } else {
-        screen.print(model, texts[b], outcomes[b]);
+        screen.print(model, batch.texts[b], outcomes[b]);
       }
     }
-    if (done == 0) timed.assign(texts.begin(), texts.begin() + 1);
-    done += texts.size();
+    if (done == 0) timed.assign(batch.texts.begin(), batch.texts.begin() + 1);
+    done += batch.texts.size();
     progress.advance(done);
+  };
+  size_t read = 0;
+  const auto next = [&](Batch& batch) {
+    batch.texts = source.next(options.batch);
+    batch.first = read;
+    read += batch.texts.size();
+    return !batch.texts.empty();
+  };
+  if (options.workers == 1) {
+    for (Batch batch; next(batch);) write(batch, classify_or_fail(session, batch.texts, batch.first));
+  } else {
+    run_in_order<Batch, std::vector<Outcome>>(
+        options.workers, next,
+        [&](size_t worker, const Batch& batch) { return classify_or_fail(sessions[worker], batch.texts, batch.first); },
+        write);
   }
   if (options.json || done == 0) return;
   // The first pass also brings weights into the caches; what an app sees is the passes after it.
   std::vector<double> passes;
   for (int i = 0; i < 9; ++i) {
     const auto start = std::chrono::steady_clock::now();
-    take(classify(timed), "cannot classify");
+    take(classify(session, timed), "cannot classify");
     passes.push_back(milliseconds_since(start));
   }
   std::nth_element(passes.begin(), passes.begin() + 4, passes.end());

@@ -40,10 +40,11 @@ struct ClassifyOptions {
   bool logits = false;
   bool ids = false;
   uint32_t batch = 64;
+  uint32_t workers = 1;
   uint32_t max_tokens = 0;
   std::string on_long = "truncate";
   std::optional<uint32_t> overlap;
-  std::string aggregate = "mean";
+  std::string chunk_aggregate = "mean";
   bool chunk_scores = false;
   std::string policy;
   std::string aggregation = "simple";  // of models that label tokens
@@ -68,6 +69,7 @@ struct EvalOptions {
   std::string format;
   std::string split = "test";
   std::string head;
+  std::string policy, plot, reliability;
   bool json = false;
   SessionFlags session;
 };

@@ -2,11 +2,15 @@
 #include <algorithm>
 #include <cmath>
 #include <cstdio>
+#include <fstream>
+#include <optional>
 
 #include "tools/cli/commands.h"
 #include "tools/cli/common.h"
+#include "tools/cli/policy.h"
 #include "tools/eval/dataset.h"
 #include "tools/eval/metrics.h"
+#include "tools/eval/selective.h"
 
 namespace onepass::cli {
 
@@ -32,9 +36,12 @@ const Head& choose_head(const Model& model, const EvalOptions& options) {
 struct Predictions {
   std::vector<float> scores;
   std::vector<uint8_t> applies;
+  std::vector<Verdict> verdicts;   // with a policy
+  std::vector<float> confidences;  // the highest score of the head
 };
 
-Predictions predict(Session& session, const Head& head, const std::vector<std::string>& texts) {
+Predictions predict(Session& session, const Head& head, const std::vector<std::string>& texts,
+                    const onepass_policy* policy) {
   Predictions out;
   Progress progress("eval", texts.size());
   constexpr size_t kBatch = 64;
@@ -47,6 +54,10 @@ Predictions predict(Session& session, const Head& head, const std::vector<std::s
         out.scores.push_back(label.score);
         out.applies.push_back(label.applies);
       }
+      out.confidences.push_back(
+          *std::max_element(out.scores.end() - static_cast<std::ptrdiff_t>(head.labels.size()), out.scores.end()));
+      if (policy == nullptr) continue;
+      out.verdicts.push_back(take(decide(c, texts[out.verdicts.size()], *policy), "cannot apply the policy"));
     }
     progress.advance(end);
   }
@@ -106,6 +117,93 @@ void report_values(const EvalOptions& options, const Head& head, const eval::Dat
   }
 }
 
+void write_file(const std::string& path, const std::string& text) {
+  std::ofstream out(path, std::ios::binary);
+  out << text;
+  out.close();
+  if (!out) fail("cannot write the plot", path, "the file cannot be written");
+}
+
+std::string title_of(const EvalOptions& options, const Model& model, const char* what) {
+  const onepass_model_info& info = model.info();
+  return std::string(what) + ": " + std::string(info.model_id.data, info.model_id.size) + " on " +
+         options.data.substr(options.data.find_last_of('/') + 1);
+}
+
+std::vector<eval::Judged> judge(const eval::Dataset& data, const Predictions& p, size_t classes) {
+  std::vector<eval::Judged> texts(data.texts.size());
+  for (size_t b = 0; b < texts.size(); ++b) {
+    const auto scores = std::span(p.scores).subspan(b * classes, classes);
+    const uint8_t* gold = data.gold.data() + b * classes;
+    eval::Judged& t = texts[b];
+    t.confidence = p.confidences[b];
+    t.right = gold[std::max_element(scores.begin(), scores.end()) - scores.begin()] != 0;
+    if (!p.verdicts.empty()) t.eligible = (p.verdicts[b].reasons & ~ONEPASS_REASON_LOW_CONFIDENCE) == 0;
+    for (size_t c = 0; c < classes; ++c) {
+      const bool said = p.applies[b * classes + c] != 0;
+      t.tp += said && gold[c] != 0;
+      t.fp += said && gold[c] == 0;
+      t.fn += !said && gold[c] != 0;
+    }
+  }
+  return texts;
+}
+
+std::string json_kept(const eval::Kept& k) {
+  return "{\"min_confidence\":" + json_double(k.threshold) + ",\"kept\":" + json_double(k.share) +
+         ",\"accuracy\":" + json_double(k.accuracy) + ",\"micro_f1\":" + json_double(k.micro_f1) +
+         ",\"accuracy_sent\":" + json_double(k.accuracy_sent) + "}";
+}
+
+// Share kept local against how right it is, for the policy's own threshold and others.
+void report_policy(const EvalOptions& options, const Model& model, const Head& head, const eval::Dataset& data,
+                   const Predictions& p, const onepass_policy& policy) {
+  const auto texts = judge(data, p, head.labels.size());
+  const eval::Kept chosen = eval::keep(texts, static_cast<double>(policy.min_confidence));
+  std::vector<eval::Kept> curve;
+  for (int step = 0; step < 20; ++step) curve.push_back(eval::keep(texts, step / 20.0));
+  if (!options.plot.empty()) {
+    write_file(options.plot, eval::trade_off_svg(title_of(options, model, "Kept local"), curve, chosen));
+  }
+  size_t reasons[6] = {};
+  for (const Verdict& v : p.verdicts) {
+    for (size_t bit = 0; bit < std::size(reasons); ++bit) reasons[bit] += (v.reasons >> bit & 1) != 0;
+  }
+  if (options.json) {
+    std::string out = "{\"n\":" + std::to_string(texts.size()) + ",\"head\":" + json_string(head.name) +
+                      ",\"policy\":" + json_kept(chosen) + ",\"reasons\":{";
+    for (size_t bit = 0; bit < std::size(reasons); ++bit) {
+      out += (bit == 0 ? "" : ",") + json_string(onepass_reason_name(1u << bit)) + ':' + std::to_string(reasons[bit]);
+    }
+    out += "},\"curve\":[";
+    for (size_t i = 0; i < curve.size(); ++i) out += (i == 0 ? "" : ",") + json_kept(curve[i]);
+    std::printf("%s]}\n", out.c_str());
+    return;
+  }
+  std::printf("%zu texts, head %.*s\n  %-12s %8s %10s %10s %12s\n", texts.size(), static_cast<int>(head.name.size()),
+              head.name.data(), "confidence", "kept", "right", "micro-F1", "right, sent");
+  const auto row = [](const eval::Kept& k, const char* mark) {
+    std::printf("  %s %-9.3g %8s %10s %10s %12s\n", mark, k.threshold, decimal(k.share).c_str(),
+                decimal(k.accuracy).c_str(), decimal(k.micro_f1).c_str(), decimal(k.accuracy_sent).c_str());
+  };
+  for (const eval::Kept& k : curve) row(k, ">=");
+  std::printf("the policy\n");
+  row(chosen, ">=");
+  for (size_t bit = 0; bit < std::size(reasons); ++bit) {
+    if (reasons[bit] != 0) std::printf("  %-16s %zu texts\n", onepass_reason_name(1u << bit), reasons[bit]);
+  }
+}
+
+// Said against true: every score of every label, and the confidence.
+void write_reliability(const EvalOptions& options, const Model& model, const Head& head, const eval::Dataset& data,
+                       const Predictions& p) {
+  std::vector<uint8_t> right;
+  for (const eval::Judged& t : judge(data, p, head.labels.size())) right.push_back(t.right);
+  const eval::Diagram diagrams[] = {{"all scores", eval::reliability(p.scores, data.gold, 15)},
+                                    {"confidence", eval::reliability(p.confidences, right, 15)}};
+  write_file(options.reliability, eval::reliability_svg(title_of(options, model, "Reliability"), diagrams));
+}
+
 }  // namespace
 
 void run_eval(const EvalOptions& options) {
@@ -114,9 +212,22 @@ void run_eval(const EvalOptions& options) {
   const Head& head = choose_head(model, options);
   const eval::Dataset data =
       take(eval::read_dataset(options.data, options.format, options.split, head), "cannot read the labelled texts");
-  const Predictions predictions = predict(session, head, data.texts);
-  head.kind == ONEPASS_REGRESSION ? report_values(options, head, data, predictions)
-                                  : report_labels(options, head, data, predictions);
+  const bool labels = head.kind != ONEPASS_REGRESSION;
+  if (!labels && (!options.policy.empty() || !options.reliability.empty())) {
+    fail("cannot evaluate", std::string(head.name),
+         "a regression head has no confidence: choose a label head by --head");
+  }
+  std::optional<PolicyFile> file;
+  onepass_policy policy = ONEPASS_INIT(onepass_policy);
+  if (!options.policy.empty()) {
+    file.emplace(options.policy, model);
+    policy = file->get();
+    policy.offline = 0;  // the question is what would leave
+  }
+  const Predictions predictions = predict(session, head, data.texts, file ? &policy : nullptr);
+  if (!options.reliability.empty()) write_reliability(options, model, head, data, predictions);
+  if (file) return report_policy(options, model, head, data, predictions, policy);
+  labels ? report_labels(options, head, data, predictions) : report_values(options, head, data, predictions);
 }
 
 }  // namespace onepass::cli

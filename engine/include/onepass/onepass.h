@@ -77,7 +77,14 @@ onepass_status onepass_model_open(const char* path, const onepass_model_options*
 /* `data` is 64-byte aligned and outlives the model, unless options->copy is set. */
 onepass_status onepass_model_open_memory(const void* data, size_t size, const onepass_model_options* options,
                                          onepass_model** model, onepass_error* error);
-/* Requires that every session of the model is closed. NULL is allowed. */
+/* From a part of a file that is open, say an asset in an Android package: `length` bytes at `offset`, 0: to the end.
+   The offset is a multiple of 64, unless options->copy is set. The descriptor and its position stay the caller's. */
+onepass_status onepass_model_open_descriptor(int descriptor, uint64_t offset, uint64_t length,
+                                             const onepass_model_options* options, onepass_model** model,
+                                             onepass_error* error);
+/* A handle more, to be closed like the first. */
+onepass_status onepass_model_share(onepass_model* model);
+/* The model is freed when all its handles, sessions and slots are closed. NULL is allowed. */
 void onepass_model_close(onepass_model* model);
 
 typedef struct onepass_model_info {
@@ -116,6 +123,46 @@ float onepass_model_threshold(const onepass_model* model, uint32_t head, uint32_
 /* Re-hashes the file and runs the self-test vectors that it carries on the level `isa` (NULL: the best). */
 onepass_status onepass_model_verify(const onepass_model* model, const char* isa, onepass_error* error);
 
+/* ---- Decisions: is this answer good enough, or should another model be asked? Nothing here sends anything. ---- */
+
+typedef enum onepass_route {
+  ONEPASS_ROUTE_LOCAL = 0,
+  ONEPASS_ROUTE_CLOUD = 1,
+  ONEPASS_ROUTE_LOCAL_UNCERTAIN = 2 /* the cloud would be asked, and cannot be */
+} onepass_route;
+const char* onepass_route_name(onepass_route route); /* "local", "cloud", "local_uncertain" */
+
+/* Bits of onepass_verdict.reasons. */
+#define ONEPASS_REASON_LOW_CONFIDENCE 1u
+#define ONEPASS_REASON_NEGATION 2u
+#define ONEPASS_REASON_SARCASM 4u
+#define ONEPASS_REASON_TOO_LONG 8u
+#define ONEPASS_REASON_OFFLINE 16u
+#define ONEPASS_REASON_HIGH_STAKES 32u
+/* The name of one bit, e.g. "low_confidence"; "" for anything else. */
+const char* onepass_reason_name(uint32_t reason);
+
+/* Rules, each of which sends a text to the cloud; all zero: everything stays local. Strings are lists with an entry a
+   line, and need to live for the call alone. docs/confidence.md says what each rule looks at. */
+typedef struct onepass_policy {
+  size_t struct_size;
+  float min_confidence;              /* low_confidence below it */
+  float abstain_below;               /* a confidence below it is no answer: verdict.abstained */
+  uint32_t max_tokens;               /* too_long above it; 0: any length */
+  int negation_and_sarcasm;          /* 1: a negation and a marker of sarcasm in one text are reasons */
+  int offline;                       /* 1: the cloud cannot be asked now: local_uncertain in its place */
+  int high_stakes;                   /* 1: every text goes to the cloud, offline or not */
+  onepass_string high_stakes_labels; /* texts to which one of these labels applies go there, too */
+  onepass_string negations;          /* data NULL: English ones */
+  onepass_string sarcasm_markers;    /* data NULL: English ones */
+} onepass_policy;
+
+typedef struct onepass_verdict {
+  onepass_route route;
+  uint32_t reasons; /* ONEPASS_REASON_... */
+  uint32_t abstained;
+} onepass_verdict;
+
 /* ---- Session ---- */
 
 /* Runs task(argument, i) for every i in [0, count), each once, and returns when all are done. */
@@ -132,11 +179,57 @@ typedef struct onepass_session_options {
   uint32_t tokens_per_pass; /* 0: 1024. More is faster for many texts, and costs memory. */
 } onepass_session_options;
 
-/* options may be NULL. `model` must outlive the session. */
+/* options may be NULL. The session keeps the model from being freed. */
 onepass_status onepass_session_open(const onepass_model* model, const onepass_session_options* options,
                                     onepass_session** session, onepass_error* error);
 void onepass_session_close(onepass_session* session);
 const char* onepass_session_isa(const onepass_session* session);
+
+/* Bytes that the model and one session of these options take at most: the file, mapped or copied, and the buffers of a
+   pass. 0 where an argument is wrong. */
+uint64_t onepass_model_memory(const onepass_model* model, const onepass_session_options* options);
+/* The first of `count` files whose onepass_model_memory is at most `memory`, so that a small device falls back to a
+   smaller model: *chosen (may be NULL) is its number. limit_exceeded where none fits; a file that cannot be opened is
+   an error, never passed over. */
+onepass_status onepass_model_open_first(const char* const* paths, size_t count, uint64_t memory,
+                                        const onepass_session_options* session_options,
+                                        const onepass_model_options* options, onepass_model** model, size_t* chosen,
+                                        onepass_error* error);
+
+/* What the app knows of battery and heat; the library reads no sensor. The results are the same to the bit. */
+typedef enum onepass_power {
+  ONEPASS_POWER_NORMAL = 0,
+  ONEPASS_POWER_LOW = 1,     /* half the threads, and other work goes first between layers */
+  ONEPASS_POWER_CRITICAL = 2 /* one thread, likewise */
+} onepass_power;
+
+/* All that a session tells of a call. */
+typedef struct onepass_metrics {
+  size_t struct_size;
+  onepass_status status;
+  uint64_t texts;
+  uint64_t tokens; /* read */
+  uint64_t nanoseconds;
+  onepass_string model_id, model_version;
+  uint64_t routes[3]; /* texts by onepass_route, where the call had a policy */
+} onepass_metrics;
+typedef void (*onepass_metrics_fn)(void* context, const onepass_metrics* metrics);
+
+/* Holds for all calls of a session that follow, until it is replaced. */
+typedef struct onepass_control {
+  size_t struct_size;
+  /* Where not NULL: a number that outlives the calls. Once another thread sets it by onepass_cancel, the call ends with
+     `cancelled` before its next layer, and so do the following ones until it is 0 again. */
+  const uint32_t* cancel;
+  uint32_t timeout_ms; /* 0: none. A call that takes longer ends with deadline_exceeded before its next layer. */
+  onepass_power power;
+  onepass_metrics_fn metrics; /* called on the calling thread at the end of each call; must not use the session */
+  void* metrics_context;
+} onepass_control;
+/* NULL: no control. Not while a call of the session runs. */
+onepass_status onepass_session_control(onepass_session* session, const onepass_control* control, onepass_error* error);
+/* Sets a flag of onepass_control, from any thread. */
+void onepass_cancel(uint32_t* flag, uint32_t value);
 
 typedef enum onepass_on_long {
   ONEPASS_LONG_TRUNCATE = 0, /* the first max_tokens tokens are read */
@@ -158,6 +251,9 @@ typedef struct onepass_classify_options {
   uint32_t max_tokens;     /* 0: the model's */
   uint32_t overlap;        /* tokens that chunks share, at most a quarter of max_tokens; 0: an eighth of it */
   onepass_chunk_aggregate aggregate;
+  /* Where not NULL: verdicts [count] becomes what it says of each text. */
+  const onepass_policy* policy;
+  onepass_verdict* verdicts;
 } onepass_classify_options;
 
 typedef struct onepass_result {
@@ -214,65 +310,6 @@ onepass_status onepass_tokenize(onepass_session* session, onepass_string text, c
 /* The piece of an id; empty when out of range. */
 onepass_string onepass_piece(const onepass_model* model, uint32_t id);
 
-/* ---- Decisions: is this answer good enough, or should another model be asked? Nothing here sends anything. ---- */
-
-typedef enum onepass_route {
-  ONEPASS_ROUTE_LOCAL = 0,
-  ONEPASS_ROUTE_CLOUD = 1,
-  ONEPASS_ROUTE_LOCAL_UNCERTAIN = 2 /* the cloud would be asked, and cannot be */
-} onepass_route;
-const char* onepass_route_name(onepass_route route); /* "local", "cloud", "local_uncertain" */
-
-/* Bits of onepass_verdict.reasons. */
-#define ONEPASS_REASON_LOW_CONFIDENCE 1u
-#define ONEPASS_REASON_NEGATION 2u
-#define ONEPASS_REASON_SARCASM 4u
-#define ONEPASS_REASON_TOO_LONG 8u
-#define ONEPASS_REASON_OFFLINE 16u
-#define ONEPASS_REASON_HIGH_STAKES 32u
-/* The name of one bit, e.g. "low_confidence"; "" for anything else. */
-const char* onepass_reason_name(uint32_t reason);
-
-/* Rules, each of which sends a text to the cloud; all zero: everything stays local. Strings are lists with an entry a
-   line, and need to live for the call alone. docs/confidence.md says what each rule looks at. */
-typedef struct onepass_policy {
-  size_t struct_size;
-  float min_confidence;              /* low_confidence below it */
-  float abstain_below;               /* a confidence below it is no answer: verdict.abstained */
-  uint32_t max_tokens;               /* too_long above it; 0: any length */
-  int negation_and_sarcasm;          /* 1: a negation and a marker of sarcasm in one text are reasons */
-  int offline;                       /* 1: the cloud cannot be asked now, and local becomes local_uncertain */
-  int high_stakes;                   /* 1: every text goes to the cloud, offline or not */
-  onepass_string high_stakes_labels; /* texts to which one of these labels applies go there, too */
-  onepass_string negations;          /* data NULL: English ones */
-  onepass_string sarcasm_markers;    /* data NULL: English ones */
-} onepass_policy;
-
-typedef struct onepass_verdict {
-  size_t struct_size;
-  onepass_route route;
-  uint32_t reasons; /* ONEPASS_REASON_... */
-  uint32_t abstained;
-} onepass_verdict;
-
-/* The route of a text, given what onepass_classify said of it: its result and its scores [class_count]. The scores may
-   be NULL where the policy names no labels. */
-onepass_status onepass_decide(const onepass_model* model, const onepass_policy* policy, onepass_string text,
-                              const onepass_result* result, const float* scores, onepass_verdict* verdict,
-                              onepass_error* error);
-
-typedef struct onepass_divergence {
-  size_t struct_size;
-  float total_variation; /* label heads: 0 the same scores, 1 opposite ones */
-  uint32_t label_flips;  /* single_label: 1 where the label differs; multi_label: labels that one alone gives */
-  float distance;        /* regression: Euclidean distance between the values */
-} onepass_divergence;
-
-/* How far two answers of one head are apart, say of this model and of a larger one elsewhere: the scores of that head's
-   classes, [class_count of the head] each, from 0 to 1 in label heads. No text is needed. */
-onepass_status onepass_compare(const onepass_model* model, uint32_t head, const float* ours, const float* theirs,
-                               onepass_divergence* divergence, onepass_error* error);
-
 /* ---- Labels of tokens: models whose heads are ONEPASS_TOKEN_LABEL. onepass_classify refuses them, and these functions
    all others. ---- */
 
@@ -317,6 +354,44 @@ typedef struct onepass_entity {
 onepass_status onepass_find_entities(onepass_session* session, const onepass_string* texts, size_t count,
                                      const onepass_entity_options* options, onepass_result* results,
                                      onepass_entity* entities, size_t capacity, size_t* starts, onepass_error* error);
+
+/* ---- Decisions on what was classified before ---- */
+
+/* The route of a text, given what onepass_classify said of it: its result and its scores [class_count]. The scores may
+   be NULL where the policy names no labels. */
+onepass_status onepass_decide(const onepass_model* model, const onepass_policy* policy, onepass_string text,
+                              const onepass_result* result, const float* scores, onepass_verdict* verdict,
+                              onepass_error* error);
+
+typedef struct onepass_divergence {
+  size_t struct_size;
+  float total_variation; /* label heads: 0 the same scores, 1 opposite ones */
+  uint32_t label_flips;  /* single_label: 1 where the label differs; multi_label: labels that one alone gives */
+  float distance;        /* regression: Euclidean distance between the values */
+} onepass_divergence;
+
+/* How far two answers of one head are apart, say of this model and of a larger one elsewhere: the scores of that head's
+   classes, [class_count of the head] each, from 0 to 1 in label heads. No text is needed. */
+onepass_status onepass_compare(const onepass_model* model, uint32_t head, const float* ours, const float* theirs,
+                               onepass_divergence* divergence, onepass_error* error);
+
+/* ---- Slot: a model that is replaced while threads use it. Every function may be called by any thread at any time, but
+   for open and close. ---- */
+
+typedef struct onepass_slot onepass_slot;
+
+/* The slot takes a share of the model; the caller's handle stays the caller's. */
+onepass_status onepass_slot_open(onepass_model* model, onepass_slot** slot, onepass_error* error);
+void onepass_slot_close(onepass_slot* slot);
+/* A handle of the current model, for the caller to close; *generation (may be NULL) is the slot's at that moment. */
+onepass_model* onepass_slot_acquire(onepass_slot* slot, uint32_t* generation);
+/* Changes with every publish and rollback: a thread whose session is of an older one opens a new one. */
+uint32_t onepass_slot_generation(const onepass_slot* slot);
+/* `model` becomes the current one. The one before is kept for onepass_slot_rollback until onepass_slot_commit or the
+   next publish; then it is freed with the last session that uses it. */
+onepass_status onepass_slot_publish(onepass_slot* slot, onepass_model* model, onepass_error* error);
+onepass_status onepass_slot_rollback(onepass_slot* slot, onepass_error* error);
+void onepass_slot_commit(onepass_slot* slot);
 
 #if defined(__cplusplus)
 }

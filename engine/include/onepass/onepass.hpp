@@ -123,6 +123,34 @@ class Model {
     return Model(raw);
   }
 
+  // As onepass_model_open_descriptor.
+  static Expected<Model> from_descriptor(int descriptor, uint64_t offset, uint64_t length,
+                                         onepass_model_options options = ONEPASS_INIT(onepass_model_options)) {
+    onepass_error error = ONEPASS_INIT(onepass_error);
+    onepass_model* raw = nullptr;
+    if (onepass_model_open_descriptor(descriptor, offset, length, &options, &raw, &error) != ONEPASS_OK) {
+      return detail::failure(error);
+    }
+    return Model(raw);
+  }
+  // The first of `paths` that fits into so many bytes of memory with one session.
+  static Expected<Model> open_first(std::span<const std::string> paths, uint64_t memory,
+                                    onepass_session_options session = ONEPASS_INIT(onepass_session_options),
+                                    onepass_model_options options = ONEPASS_INIT(onepass_model_options)) {
+    std::vector<const char*> names;
+    for (const std::string& path : paths) names.push_back(path.c_str());
+    onepass_error error = ONEPASS_INIT(onepass_error);
+    onepass_model* raw = nullptr;
+    if (onepass_model_open_first(names.data(), names.size(), memory, &session, &options, &raw, nullptr, &error) !=
+        ONEPASS_OK) {
+      return detail::failure(error);
+    }
+    return Model(raw);
+  }
+
+  uint64_t memory(onepass_session_options session = ONEPASS_INIT(onepass_session_options)) const {
+    return onepass_model_memory(get(), &session);
+  }
   const onepass_model_info& info() const noexcept { return state_->info; }
   std::span<const Head> heads() const noexcept { return state_->heads; }
   std::optional<Failure> verify(const char* isa = nullptr) const {
@@ -131,9 +159,10 @@ class Model {
     return std::nullopt;
   }
   std::string_view piece(uint32_t id) const { return detail::view(onepass_piece(get(), id)); }
-  const onepass_model* get() const noexcept { return state_->raw.get(); }
+  onepass_model* get() const noexcept { return state_->raw.get(); }
 
  private:
+  friend class Slot;
   struct State {
     std::unique_ptr<onepass_model, detail::CloseModel> raw;
     onepass_model_info info;
@@ -344,6 +373,12 @@ class Session {
     tokens.resize(count);
     return tokens;
   }
+  // Holds for the calls that follow: a flag that stops them, a time limit, power, metrics.
+  std::optional<Failure> control(const onepass_control& control) {
+    onepass_error error = ONEPASS_INIT(onepass_error);
+    if (onepass_session_control(raw_.get(), &control, &error) != ONEPASS_OK) return detail::failure(error);
+    return std::nullopt;
+  }
   // Of models whose heads are of the kind ONEPASS_TOKEN_LABEL.
   Expected<TokenLabels> label_tokens(std::string_view text,
                                      onepass_classify_options options = ONEPASS_INIT(onepass_classify_options)) {
@@ -406,6 +441,28 @@ class Session {
   std::unique_ptr<onepass_session, detail::CloseSession> raw_;
 };
 
+// A model that is replaced while threads use it; copies share it.
+class Slot {
+ public:
+  static Expected<Slot> open(const Model& model) {
+    onepass_error error = ONEPASS_INIT(onepass_error);
+    onepass_slot* raw = nullptr;
+    if (onepass_slot_open(model.get(), &raw, &error) != ONEPASS_OK) return detail::failure(error);
+    return Slot(raw);
+  }
+  // The current model. Keep it, with a session of it, until generation() has changed.
+  Model acquire(uint32_t* generation = nullptr) const { return Model(onepass_slot_acquire(raw_.get(), generation)); }
+  uint32_t generation() const noexcept { return onepass_slot_generation(raw_.get()); }
+  void publish(const Model& model) { onepass_slot_publish(raw_.get(), model.get(), nullptr); }
+  // False where there is no model to go back to.
+  bool rollback() { return onepass_slot_rollback(raw_.get(), nullptr) == ONEPASS_OK; }
+  void commit() { onepass_slot_commit(raw_.get()); }
+
+ private:
+  explicit Slot(onepass_slot* raw) : raw_(raw, onepass_slot_close) {}
+  std::shared_ptr<onepass_slot> raw_;
+};
+
 // Where a text should be read, and why.
 struct Verdict {
   onepass_route route;
@@ -423,7 +480,7 @@ struct Verdict {
 inline Expected<Verdict> decide(const Classification& classification, std::string_view text,
                                 const onepass_policy& policy) {
   onepass_error error = ONEPASS_INIT(onepass_error);
-  onepass_verdict verdict = ONEPASS_INIT(onepass_verdict);
+  onepass_verdict verdict{};
   if (onepass_decide(classification.model().get(), &policy, {text.data(), text.size()}, &classification.result(),
                      classification.scores().data(), &verdict, &error) != ONEPASS_OK) {
     return detail::failure(error);
