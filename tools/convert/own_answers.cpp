@@ -54,7 +54,7 @@ Status store_prefix(std::span<const uint32_t> classes, ModelContent& content) {
     }
     const auto* values = reinterpret_cast<const uint8_t*>(prefix.keys_values[need.index]);
     content.tensors.push_back({.name = need.name,
-                               .layout = Layout::f32_rows,
+                               .layout = kernels::Layout::f32_rows,
                                .n = need.n,
                                .k = need.k,
                                .payload = {values, values + need.n * need.k * sizeof(float)},
