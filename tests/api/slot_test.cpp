@@ -60,9 +60,11 @@ TEST(Lifetime, SharedHandles) {
 TEST(Slot, PublishRollbackCommit) {
   const ModelPtr a = open_fixture("own_heads", "int8"), b = open_fixture("own_heads", "f32");
   const SlotPtr slot = open_slot(a);
+  // The slot keeps the model open when this handle is closed.
   const auto current = [&](uint32_t* generation = nullptr) {
-    const ModelPtr model(onepass_slot_acquire(slot.get(), generation));
-    return model.get();
+    onepass_model* model = onepass_slot_acquire(slot.get(), generation);
+    onepass_model_close(model);
+    return model;
   };
   uint32_t first = 0, second = 0;
   EXPECT_EQ(current(&first), a.get());
