@@ -28,7 +28,7 @@ TEST(Crew, SharesMakeTheWhole) {
 
 // Without the wait, a member would read what its neighbour has not written yet.
 TEST(Crew, SyncShowsWhatOthersWrote) {
-  constexpr size_t members = 3, turns = 2000;
+  constexpr size_t members = 3, turns = 200;
   std::vector<uint32_t> flags(members * Crew::flag_stride);
   std::vector<size_t> values(members);  // plain: a thread sanitizer sees a missing wait
   std::atomic<size_t> wrong = 0;
