@@ -9,6 +9,12 @@
 
 namespace onepass::bench {
 
+namespace {
+
+constexpr int kGrey = 8;  // of Plot's colours
+
+}  // namespace
+
 void Roofline::measure_roofs(const Machine& machine, const std::vector<kernels::Isa>& levels) {
   const size_t l1 = machine.l1 != 0 ? machine.l1 : 32 << 10, l2 = machine.l2 != 0 ? machine.l2 : 1 << 20;
   bandwidths_ = {{"L1", l1 / 2, 0}, {"L2", l2 / 2, 0}, {"L3", 4 * l2, 0}};
@@ -99,16 +105,24 @@ std::string Roofline::svg(const Machine& machine) const {
 
   Plot plot("Roofline: one thread on " + machine.cpu, "operations a byte moved", "GOPS");
   char text[120];
-  for (const Bandwidth& b : bandwidths_) {
+  for (size_t i = 0; i < bandwidths_.size(); ++i) {
+    const Bandwidth& b = bandwidths_[i];
+    std::snprintf(text, sizeof text, "%s, %.0f GB/s", b.name.c_str(), b.gb_per_s);
+    std::string name = text;
+    // Roofs that would lie on each other are drawn once, under both names.
+    while (i + 1 < bandwidths_.size() && bandwidths_[i + 1].gb_per_s > 0.8 * b.gb_per_s) {
+      ++i;
+      std::snprintf(text, sizeof text, "; %s, %.0f GB/s", bandwidths_[i].name.c_str(), bandwidths_[i].gb_per_s);
+      name += text;
+    }
     const double ridge = top / b.gb_per_s;
     if (ridge <= low) continue;
-    std::snprintf(text, sizeof text, "%s, %.0f GB/s", b.name.c_str(), b.gb_per_s);
     const double end = std::min(ridge, high);
-    plot.add(text, Plot::Style::roof, {{low, low * b.gb_per_s, ""}, {end, end * b.gb_per_s, ""}}, 6);
+    plot.add(name, Plot::Style::roof, {{low, low * b.gb_per_s, ""}, {end, end * b.gb_per_s, ""}}, kGrey);
   }
   for (const Peak& p : peaks) {
     std::snprintf(text, sizeof text, "%s, %.0f GOPS", p.name.c_str(), p.gops);
-    plot.add(text, Plot::Style::ceiling, {{low, p.gops, ""}, {high, p.gops, ""}}, 6);
+    plot.add(text, Plot::Style::ceiling, {{low, p.gops, ""}, {high, p.gops, ""}}, kGrey);
   }
   std::vector<std::string> ops, caches;
   const auto number = [](std::vector<std::string>& names, const std::string& name) {
@@ -127,7 +141,7 @@ std::string Roofline::svg(const Machine& machine) const {
     }
     const int colour = number(ops, p.op), shape = number(caches, p.cache);
     const char* from = p.cache == "l2" ? ", weights from L3" : p.cache == "l3" ? ", weights from memory" : ", warm";
-    plot.add(p.op + from, Plot::Style::points, series, colour % 6, shape);
+    plot.add(p.op + " " + kernels::isa_name(p.isa) + from, Plot::Style::points, series, colour % kGrey, shape);
   }
   return plot.svg();
 }

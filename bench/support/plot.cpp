@@ -10,13 +10,15 @@ namespace onepass::bench {
 
 namespace {
 
-constexpr double kLeft = 76, kTop = 52, kWidth = 540, kHeight = 380, kLegend = 290;
+constexpr double kLeft = 76, kTop = 52, kWidth = 540, kHeight = 380, kLegend = 330;
 
-// Seven colours (after Okabe and Ito), darker on a light page and lighter on a dark one, by class: c for lines, f for
-// areas. Renderers that know no media queries show the light page.
-constexpr const char* kLight[] = {"#0072b2", "#b84a00", "#00755a", "#9c3a78", "#806500", "#2a7ab8", "#57606a"};
-constexpr const char* kDark[] = {"#58a6ff", "#ff9b50", "#3ddba6", "#f098cf", "#f0d060", "#9ad4ff", "#9aa4af"};
-constexpr int kColours = 7;
+// Nine colours (after Okabe and Ito; the last is grey, for lines), darker on a light page and lighter on a dark one, by
+// class: c for lines, f for areas. Renderers that know no media queries show the light page.
+constexpr const char* kLight[] = {"#0072b2", "#b84a00", "#00755a", "#9c3a78", "#806500",
+                                  "#2a9db8", "#b3261e", "#5b5bd6", "#57606a"};
+constexpr const char* kDark[] = {"#58a6ff", "#ff9b50", "#3ddba6", "#f098cf", "#f0d060",
+                                 "#9ad4ff", "#ff8a80", "#b4b4ff", "#9aa4af"};
+constexpr int kColours = 9;
 
 std::string style() {
   std::string light = ".page{fill:#ffffff}text{fill:#1f2328}.grid{stroke:#d8dee4}";
@@ -136,7 +138,10 @@ std::string Plot::svg() const {
   const auto y = [&](double v) { return kTop + kHeight - log_position(v, y_low, y_high, kHeight); };
 
   const double width = kLeft + kWidth + kLegend;
-  const double height = std::max(kTop + kHeight + 52, kTop + 20 + 18 * static_cast<double>(series_.size()));
+  const auto in_legend = std::count_if(series_.begin(), series_.end(), [](const Series& s) {
+    return s.style == Style::points || s.style == Style::line_and_points;
+  });
+  const double height = std::max(kTop + kHeight + 52, kTop + 20 + 18 * static_cast<double>(in_legend));
   std::string out = "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"" + pixels(width) + "\" height=\"" +
                     pixels(height) + "\" viewBox=\"0 0 " + pixels(width) + " " + pixels(height) +
                     "\" font-family=\"sans-serif\" font-size=\"12\" role=\"img\">\n<title>" + xml_escape(title_) +
