@@ -182,6 +182,9 @@ TEST_F(Convert, Verify) {
   EXPECT_TRUE(contains(report_, "against f32 on 4 texts")) << report_;
   EXPECT_TRUE(contains(report_, "head mood: the same labels on")) << report_;
   EXPECT_TRUE(contains(report_, "head pad: values differ by")) << report_;
+  EXPECT_TRUE(contains(report_, "\n    embed  ")) << report_;
+  EXPECT_TRUE(contains(report_, "\n    layers.1  ")) << report_;
+  EXPECT_TRUE(contains(report_, "texts that differ most, counted from 0: ")) << report_;
   convert("own_heads", {"--weights", "f32", "--verify", texts, "--min-agreement", "1"});
   EXPECT_TRUE(contains(report_, "logits differ by 0.000000 at most")) << report_;
   EXPECT_TRUE(contains(report_, "same labels on 100.000 %")) << report_;
@@ -211,6 +214,33 @@ TEST_F(Convert, MinAgreement) {
   with.back() = "0";
   run_ok(arguments("multi_label", with));
   EXPECT_TRUE(std::filesystem::exists(out()));
+}
+
+TEST_F(Convert, TrimVocabulary) {
+  const std::string texts = file("texts", "good dog\nI love you\n"), ids = folder_.path() / "kept.ids";
+  const Json model = convert("own_heads", {"--trim-vocabulary", texts, "--save-vocabulary", ids, "--verify",
+                                           file("others", "good dog\nthe happy cat\n")});
+  EXPECT_LT(model["vocabulary"], 104);
+  const std::string kept = std::to_string(model["vocabulary"].get<int>());
+  EXPECT_TRUE(contains(report_, "note: vocabulary: " + kept + " of 104 tokens stay")) << report_;
+  EXPECT_TRUE(contains(report_, "other tokens than before in 1 texts (50.00 %)")) << report_;
+  EXPECT_EQ(std::to_string(lines_of(read_file(ids)).size()), kept);
+  const std::string first = read_file(out());
+  convert("own_heads", {"--trim-vocabulary", ids});
+  EXPECT_EQ(read_file(out()), first);
+  const Json whole =
+      json_lines(run_ok({"classify", "-m", model_file("own_heads"), "--json", "--logits", "I love you"}))[0];
+  const Json small = json_lines(run_ok({"classify", "-m", out(), "--json", "--logits", "I love you"}))[0];
+  EXPECT_EQ(whole, small);
+  std::filesystem::remove(out());
+  EXPECT_TRUE(contains(fail("own_heads", {"--trim-vocabulary", file("none", "")}), "no texts"));
+  EXPECT_TRUE(contains(fail("own_heads", {"--trim-vocabulary", "/nowhere/texts"}), "/nowhere/texts"));
+  EXPECT_TRUE(contains(fail("own_heads", {"--trim-vocabulary", file("bad.ids", "1\nx\n")}), "line 2"));
+  EXPECT_TRUE(contains(fail("own_heads", {"--trim-vocabulary", file("big.ids", "104\n")}), "token 104 of 104"));
+  EXPECT_TRUE(
+      contains(fail("own_heads", {"--trim-vocabulary", texts, "--max-vocabulary", "5"}), "5 tokens are too few"));
+  EXPECT_EQ(run(arguments("own_heads", {"--max-vocabulary", "90"})).status, 2);
+  expect_nothing_left();
 }
 
 TEST_F(Convert, SourcesThatAreNone) {

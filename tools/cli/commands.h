@@ -19,6 +19,8 @@ struct ConvertOptions {
   bool store_prefix = false;
   std::string labels_file, thresholds_file, range;
   std::string verify_texts;
+  std::string trim_by, save_vocabulary;
+  size_t max_vocabulary = 0;
   std::string name, version;
   double min_agreement = 0;
 };

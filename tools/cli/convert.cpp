@@ -9,6 +9,7 @@
 #include <optional>
 
 #include "formats/json/json.h"
+#include "formats/onepass/atomic_file.h"
 #include "formats/onepass/writer.h"
 #include "tools/cli/commands.h"
 #include "tools/cli/common.h"
@@ -61,6 +62,17 @@ std::array<float, 2> parse_range(const std::string& text) {
   throw Misused{"--pad-range: '" + text + "' is not LO,HI"};
 }
 
+void read_trim(const ConvertOptions& o, convert::TrimRequest& trim) {
+  trim.limit = o.max_vocabulary;
+  if (o.trim_by.ends_with(".ids")) {
+    trim.ids = take(convert::read_ids(o.trim_by), "cannot convert");
+    return;
+  }
+  TextSource source({}, o.trim_by);
+  trim.corpus = source.next(SIZE_MAX);
+  if (trim.corpus.empty()) fail("cannot convert", o.trim_by, "the file has no texts");
+}
+
 convert::Options conversion_options(const ConvertOptions& o) {
   convert::Options out;
   out.source = o.source;
@@ -105,7 +117,16 @@ convert::Options conversion_options(const ConvertOptions& o) {
     }
   }
   if (!o.range.empty()) out.range = parse_range(o.range);
+  if (!o.trim_by.empty()) read_trim(o, out.trim);
   return out;
+}
+
+void save_ids(const std::vector<uint32_t>& ids, const std::string& path) {
+  const std::string text = convert::ids_text(ids);
+  AtomicFile file;
+  take(file.open(path), "cannot write the vocabulary");
+  take(file.write(0, {reinterpret_cast<const uint8_t*>(text.data()), text.size()}), "cannot write the vocabulary");
+  take(file.commit(), "cannot write the vocabulary");
 }
 
 void print_report(const ModelContent& content, const std::vector<std::string>& notes, const std::string& output) {
@@ -133,6 +154,7 @@ void verify(const ConvertOptions& o, convert::Options reference, const ModelCont
   reference.weights = convert::WeightType::f32;
   reference.embeddings = convert::WeightType::f32;
   reference.attention = AttentionType::f32;
+  reference.trim = {};
   const ModelContent f32 = take(convert::convert_folder(reference, nullptr), "cannot convert");
   TextSource source({}, o.verify_texts);
   const std::vector<std::string> texts = source.next(SIZE_MAX);
@@ -140,15 +162,9 @@ void verify(const ConvertOptions& o, convert::Options reference, const ModelCont
   Progress progress("verify", texts.size());
   const auto report =
       take(convert::compare(f32, content, texts, [&](size_t done) { progress.advance(done); }), "cannot verify");
-  std::printf("against f32 on %zu texts: logits differ by %.6f at most, %.6f on average (worst: text %zu)\n",
-              texts.size(), report.max_difference, report.mean_difference, report.worst_text);
+  std::fputs(convert::report_text(report).c_str(), stdout);
   for (const auto& head : report.heads) {
-    if (head.has_labels) {
-      std::printf("  head %s: the same labels on %.3f %% of the texts\n", head.name.c_str(), 100 * head.agreement);
-    } else {
-      std::printf("  head %s: values differ by %.6f at most\n", head.name.c_str(), head.max_value_difference);
-    }
-    if (head.has_labels && head.agreement < o.min_agreement) {
+    if (head.has_labels() && head.agreement < o.min_agreement) {
       fail("the conversion is not good enough", head.name,
            "agreement is below --min-agreement; use --weights f16 or f32");
     }
@@ -158,13 +174,16 @@ void verify(const ConvertOptions& o, convert::Options reference, const ModelCont
 }  // namespace
 
 void run_convert(const ConvertOptions& o) {
-  const convert::Options options = conversion_options(o);
+  convert::Options options = conversion_options(o);
+  std::vector<uint32_t> kept;
+  options.trim.kept = &kept;
   std::vector<std::string> notes;
   ModelContent content = take(convert::convert_folder(options, &notes), "cannot convert");
   take(convert::add_self_tests(content), "cannot convert");
   // Proven before it is written: a conversion that fails its proof leaves no file.
   if (!o.verify_texts.empty()) verify(o, options, content);
   take(write_model(content, o.output), "cannot write the model");
+  if (!o.save_vocabulary.empty()) save_ids(kept, o.save_vocabulary);
   print_report(content, notes, o.output);
 }
 

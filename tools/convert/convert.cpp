@@ -19,6 +19,7 @@
 #include "tools/convert/gguf_import.h"
 #include "tools/convert/own_answers.h"
 #include "tools/convert/stored.h"
+#include "tools/convert/trim_vocabulary.h"
 
 namespace onepass::convert {
 
@@ -676,6 +677,12 @@ Result<ModelContent> convert_folder(const Options& options, std::vector<std::str
     classes.push_back(static_cast<uint32_t>(head.labels.size()));
   }
   if (!source.words.around.empty()) tokenizer.single_template = source.words.around;
+  TrimmedVocabulary trimmed;
+  if (options.trim.asked()) {
+    ONEPASS_TRY_ASSIGN(result, trim_vocabulary(tokenizer, options.trim, content.config));
+    trimmed = std::move(result);
+    tokenizer = trimmed.tokenizer;
+  }
   content.tokenizer = serialize_tokenizer(tokenizer);
   const auto or_else = [](const std::string& a, const std::string& b, const std::string& c) {
     return !a.empty() ? a : !b.empty() ? b : c;
@@ -710,13 +717,21 @@ Result<ModelContent> convert_folder(const Options& options, std::vector<std::str
     if (input.is_gguf && (need.spec->role == Role::matrix || need.spec->role == Role::table)) {
       ++fates[static_cast<size_t>(fate_of(layout, *checkpoint, parts))];
     }
+    std::shared_ptr<const WeightFile> from = checkpoint;
+    if (need.spec->slot == Slot::embed_token && !trimmed.kept.empty()) {
+      from = select_rows(checkpoint, parts[0], trimmed.kept);
+      const uint64_t rows = source.model.config.vocab;
+      if (notes != nullptr)
+        notes->push_back(describe_trim(trimmed, rows, kernels::packed_bytes(layout, rows, need.k),
+                                       kernels::packed_bytes(layout, need.n, need.k)));
+    }
     content.tensors.push_back(
         {.name = need.name,
          .layout = layout,
          .n = need.n,
          .k = need.k,
          .payload = {},
-         .fill = [recipe = Recipe{checkpoint, source.family, source.model, need.spec->slot, std::move(parts),
+         .fill = [recipe = Recipe{from, source.family, source.model, need.spec->slot, std::move(parts),
                                   need.spec->slot == Slot::head_w ? source.words : LabelTokens()},
                   layout, n = need.n,
                   k = need.k](std::span<uint8_t> out) { return fill_tensor(recipe, layout, n, k, out); },
@@ -725,6 +740,10 @@ Result<ModelContent> convert_folder(const Options& options, std::vector<std::str
   }));
   ONEPASS_TRY(tensors.check_leftover(notes));
   content.metadata.quantisation = quantisation_record(options, content.config, fates);
+  if (!trimmed.kept.empty()) {
+    content.metadata.quantisation += "; vocabulary " + std::to_string(trimmed.kept.size()) + " of " +
+                                     std::to_string(source.model.config.vocab) + " tokens";
+  }
   if (!options.label_words.content_free.empty()) ONEPASS_TRY(calibrate(options.label_words, source.words, content));
   if (options.store_prefix) ONEPASS_TRY(store_prefix(classes, content));
   return content;

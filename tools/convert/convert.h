@@ -13,6 +13,7 @@
 #include "formats/onepass/writer.h"
 #include "kernels/layouts.h"
 #include "tools/convert/label_words.h"
+#include "tools/convert/trim_vocabulary.h"
 
 namespace onepass::convert {
 
@@ -31,6 +32,7 @@ struct Options {
   std::map<std::string, HeadKind> kinds{};      // by head; overrides the source
   bool store_prefix = false;                    // keys and values of the template's tokens before a text
   LabelWords label_words{};                     // of a causal language model
+  TrimRequest trim{};                           // of the vocabulary
   std::vector<std::string> labels{};            // of the only head; empty: the source's
   std::vector<float> thresholds{};              // of the only multi_label head; empty: the source's
   std::optional<std::array<float, 2>> range{};  // of regression heads; default: the source's, else unlimited
