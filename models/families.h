@@ -15,6 +15,7 @@ extern const Family gemma2;
 extern const Family gemma3;
 extern const Family llama;
 extern const Family mistral;
+extern const Family mobilellm;
 extern const Family modernbert;
 extern const Family mpnet;
 extern const Family nomic_bert;

@@ -80,6 +80,8 @@ struct Family {
   // The width of the embeddings, which are projected where it is not D, or always. Null: they are D wide.
   const char* embed_width_key = nullptr;
   bool embed_always_projected = false;
+  // Key of config.json that says, beside tie_word_embeddings, that the output matrix is the embeddings; or null.
+  const char* tied_key = nullptr;
   std::span<const SizeKey> sizes;
   std::span<const FixedKey> fixed;
   std::span<const TensorSource> tensors;

@@ -5,8 +5,8 @@ namespace onepass::models {
 namespace {
 
 constexpr const Family* kFamilies[] = {
-    &albert,  &bert,       &camembert, &deberta_v2, &distilbert, &electra, &gemma2, &gemma3,  &llama,
-    &mistral, &modernbert, &mpnet,     &nomic_bert, &phi3,       &qwen2,   &qwen3,  &roberta, &xlm_roberta,
+    &albert,    &bert,       &camembert, &deberta_v2, &distilbert, &electra, &gemma2, &gemma3,  &llama,       &mistral,
+    &mobilellm, &modernbert, &mpnet,     &nomic_bert, &phi3,       &qwen2,   &qwen3,  &roberta, &xlm_roberta,
 };
 
 }  // namespace

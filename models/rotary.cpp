@@ -1,5 +1,6 @@
 #include "models/rotary.h"
 
+#include <algorithm>
 #include <cmath>
 #include <numbers>
 #include <optional>
@@ -64,7 +65,8 @@ Result<std::vector<float>> longrope_factors(const JsonNode& set, const char* key
 // One set of parameters: rope_parameters, or one of its sets, or rope_scaling.
 struct Set {
   std::vector<float> frequencies, long_frequencies;
-  double original = 0, factor = 1;  // of longrope
+  double original = 0;  // of longrope
+  double factor = 1;    // of longrope and yarn
 };
 
 // theta^(i / width), what frequencies are one over.
@@ -75,6 +77,51 @@ std::vector<float> powers(double theta, uint32_t width) {
     out.push_back(static_cast<float>(std::pow(theta, static_cast<double>(exponent))));
   }
   return out;
+}
+
+// Pairs that turn often within the original length stay, slow ones turn slower by `factor`, and those between, by their
+// number, are blended (Peng et al. 2023, arXiv:2309.00071).
+Status scale_yarn(const JsonNode& json, double theta, double original, const Config& config, Set& set) {
+  ONEPASS_TRY_ASSIGN(factor, number_or(json, "factor", config.max_tokens / original));
+  ONEPASS_TRY_ASSIGN(fast, number_or(json, "beta_fast", 32));
+  ONEPASS_TRY_ASSIGN(slow, number_or(json, "beta_slow", 1));
+  ONEPASS_TRY_ASSIGN(mscale, number_or(json, "mscale", 0));
+  ONEPASS_TRY_ASSIGN(mscale_all, number_or(json, "mscale_all_dim", 0));
+  bool truncate = true;
+  if (json.has("truncate")) {
+    ONEPASS_TRY_ASSIGN(given, json.boolean("truncate"));
+    truncate = given;
+  }
+  if (!(factor > 0) || !(fast > 0) || !(slow > 0) || !(theta > 1)) {
+    return make_error(Code::bad_value, Error::no_offset, json.path(),
+                      "factor, beta_fast and beta_slow must be above 0, and rope_theta above 1");
+  }
+  const auto mscale_of = [&](double by) { return factor <= 1 ? 1.0 : 0.1 * by * std::log(factor) + 1.0; };
+  const bool both = mscale != 0 && mscale_all != 0;
+  ONEPASS_TRY_ASSIGN(
+      attention, number_or(json, "attention_factor", both ? mscale_of(mscale) / mscale_of(mscale_all) : mscale_of(1)));
+  set.factor = attention;
+  // The pair that turns so often within the original length.
+  const double width = config.rotary_width;
+  const auto pair_of = [&](double turns) {
+    return width * std::log(original / (turns * 2 * std::numbers::pi)) / (2 * std::log(theta));
+  };
+  double low = pair_of(fast), high = pair_of(slow);
+  if (truncate) {
+    low = std::floor(low);
+    high = std::ceil(high);
+  }
+  low = std::max(low, 0.0);
+  high = std::min(high, width - 1);
+  if (low == high) high += 0.001;
+  const std::vector<float> by = powers(theta, config.rotary_width);
+  for (size_t i = 0; i < by.size(); ++i) {
+    const float ramp =
+        std::clamp((static_cast<float>(i) - static_cast<float>(low)) / static_cast<float>(high - low), 0.0f, 1.0f);
+    const float stays = 1.0f - ramp;
+    set.frequencies[i] = 1.0f / (static_cast<float>(factor) * by[i]) * (1.0f - stays) + 1.0f / by[i] * stays;
+  }
+  return {};
 }
 
 // Where the original length is not said, it is `original`.
@@ -133,7 +180,12 @@ Result<Set> read_set(const JsonNode* json, double theta, double original, const 
     ONEPASS_TRY(scale_longrope(*json, theta, original, config, set));
     return set;
   }
-  return unsupported(json->path_of("rope_type"), type + ": only default, linear, llama3 and longrope are supported");
+  if (type == "yarn") {
+    ONEPASS_TRY(scale_yarn(*json, theta, original, config, set));
+    return set;
+  }
+  return unsupported(json->path_of("rope_type"),
+                     type + ": only default, linear, llama3, yarn and longrope are supported");
 }
 
 // A set by its key, or nothing where there is none.
@@ -200,8 +252,9 @@ Status read_rotary_by_layer(const JsonNode& json, double theta, double local_the
   config.rotary_width = config.head_width;
   ONEPASS_TRY_ASSIGN(set, read_set(global ? &*global : nullptr, theta, 0, config));
   ONEPASS_TRY_ASSIGN(local_set, read_set(local ? &*local : nullptr, local_theta, 0, config));
-  if (!set.long_frequencies.empty() || !local_set.long_frequencies.empty()) {
-    return unsupported(json.path_of("rope_parameters"), "longrope is not supported by kind of layer");
+  if (!set.long_frequencies.empty() || !local_set.long_frequencies.empty() || set.factor != 1 ||
+      local_set.factor != 1) {
+    return unsupported(json.path_of("rope_parameters"), "longrope and yarn are not supported by kind of layer");
   }
   model.rotary_global = std::move(set.frequencies);
   model.rotary_local = std::move(local_set.frequencies);

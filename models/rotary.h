@@ -17,7 +17,7 @@ struct RotaryKeys {
 };
 
 // Fills rotary_global and, for longrope, rotary_long, rotary_original and rotary_factor, from rope_parameters or, as it
-// was before transformers 5, rope_scaling beside rope_theta. Types: default, linear, llama3, longrope.
+// was before transformers 5, rope_scaling beside rope_theta. Types: default, linear, llama3, yarn, longrope.
 Status read_rotary(const JsonNode& json, const RotaryKeys& keys, SourceModel& model);
 
 // The same for rope_parameters with a set for full_attention and one for sliding_attention: rotary_global and, where

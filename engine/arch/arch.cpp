@@ -49,6 +49,8 @@ constexpr SlotSpec kSlots[] = {
     {Slot::pooler_b, "pooler.b", Role::vector, Scope::model, Dim::one, Dim::D},
     {Slot::pooler_norm_w, "pooler.norm.w", Role::vector, Scope::model, Dim::one, Dim::D},
     {Slot::pooler_norm_b, "pooler.norm.b", Role::vector, Scope::model, Dim::one, Dim::D},
+    {Slot::words_path, "words.path.w", Role::rows, Scope::model, Dim::WN, Dim::WP},
+    {Slot::words_edge, "words.edge.w", Role::rows, Scope::model, Dim::WE, Dim::two},
     {Slot::head_w, "heads.{i}.w", Role::matrix, Scope::head, Dim::C, Dim::D},
     {Slot::head_b, "heads.{i}.b", Role::vector, Scope::head, Dim::one, Dim::C},
 };
@@ -123,6 +125,9 @@ constexpr ConfigField kFields[] = {
     ONEPASS_INTEGER_FIELD(68, "words", words, max_words),
     ONEPASS_REAL_FIELD(69, "logit_softcap", logit_softcap),
     ONEPASS_INTEGER_FIELD(70, "prefix_tokens", prefix_tokens, max_text_tokens),
+    ONEPASS_INTEGER_FIELD(71, "edges", edges, max_edges),
+    ONEPASS_INTEGER_FIELD(72, "branches", branches, max_branches),
+    ONEPASS_INTEGER_FIELD(73, "branch_tokens", branch_tokens, max_branch_tokens),
 };
 #undef ONEPASS_INTEGER_FIELD
 #undef ONEPASS_REAL_FIELD
@@ -215,6 +220,9 @@ bool slot_present(Slot slot, const Config& config, uint32_t index) noexcept {
       return arch.pooler_norm != 0;
     case Slot::pooler_norm_b:
       return arch.pooler_norm != 0 && arch.biased(Part::norms);
+    case Slot::words_path:
+    case Slot::words_edge:
+      return config.edges != 0;
     case Slot::head_b:
       return arch.biased(Part::heads);
     case Slot::pooler_w:
@@ -263,6 +271,14 @@ uint64_t dim_value(Dim dim, const Config& c, uint32_t classes) noexcept {
       return c.heads;
     case Dim::W:
       return c.relative_rows;
+    case Dim::WN:
+      return c.branches;
+    case Dim::WP:
+      return c.branch_tokens;
+    case Dim::WE:
+      return c.edges;
+    case Dim::two:
+      return 2;
     case Dim::X:
       return 2 * uint64_t{c.max_tokens} - 1;
   }
@@ -327,11 +343,17 @@ Status validate(const Config& c) noexcept {
     if (std::bit_cast<uint64_t>(value) != 0 && !(value >= 1e-6 && value <= 1e6))
       return fail(name, "must lie between 0.000001 and 1,000,000");
   }
-  if (c.words != 0 && !a.biased(Part::heads)) return fail("words", "heads of words have biases");
+  if (c.has_words() && !a.biased(Part::heads)) return fail("words", "heads of words have biases");
+  if ((c.edges != 0) != (c.branches != 0) || (c.edges != 0) != (c.branch_tokens != 0)) {
+    return fail("edges", "a tree of words has edges, branches and tokens that lead to them, or none of these");
+  }
+  if (c.edges != 0 && (c.words != 0 || !c.causal() || a.pool != Pool::last || a.relative != Relative::none)) {
+    return fail("edges", "set beside words, or where no token of the words can follow a text");
+  }
   if (c.prefix_tokens != 0 && (!c.shares_prefixes() || c.stored_layers != 0 || c.prefix_tokens >= c.max_tokens)) {
     return fail("prefix_tokens", "set where a text's keys and values depend on what follows, or for no text");
   }
-  if (c.logit_softcap != 0 && c.words == 0) return fail("logit_softcap", "set without heads of words");
+  if (c.logit_softcap != 0 && !c.has_words()) return fail("logit_softcap", "set without heads of words");
   if (c.attn_softcap != 0 && c.attention != AttentionType::f32) {
     return fail("attention", "a softcap is only known with attention in f32");
   }
@@ -366,6 +388,9 @@ Status validate(const Config& c) noexcept {
   if (c.ffn_width < 1 || c.ffn_width > max_width) return fail("ffn_width", "must be 1 to 65,536");
   if (c.vocab < 1 || c.vocab > (1u << 20)) return fail("vocab", "must be 1 to 1,048,576");
   if (c.max_tokens < 1 || c.max_tokens > max_text_tokens) return fail("max_tokens", "must be 1 to 1,048,576");
+  if (uint64_t{c.max_tokens} + c.branch_tokens > max_text_tokens) {
+    return fail("branch_tokens", "text and words must be at most 1,048,576 tokens");
+  }
   if (slot_present(Slot::embed_position, c, 0)) {
     if (uint64_t{c.max_tokens} + a.position_first > c.positions) {
       return fail("positions", "the position table is shorter than max_tokens");

@@ -131,6 +131,12 @@ struct Config {
   // a class has the logarithm of the sum of their exponentials. 0: a head is a product.
   uint32_t words = 0;
   double logit_softcap = 0;
+  // The only head is a tree of words (engine/runtime/word_tree.h): `edges` rows, each a token that may follow at a
+  // node, and `branches` nodes beside the root, each of which lies up to branch_tokens tokens behind the text. 0: it is
+  // none.
+  uint32_t edges = 0;
+  uint32_t branches = 0;
+  uint32_t branch_tokens = 0;
   // Tokens that every text begins with, whose keys and values are stored. The session checks that the tokenizer's
   // template has so many before the text.
   uint32_t prefix_tokens = 0;
@@ -143,7 +149,10 @@ struct Config {
   constexpr bool windowed(size_t l) const noexcept {
     return window != 0 && l >= window_first && (global_every == 0 || l % global_every != global_first);
   }
-  constexpr size_t head_rows(size_t classes) const noexcept { return words != 0 ? classes * words : classes; }
+  constexpr bool has_words() const noexcept { return words != 0 || edges != 0; }
+  constexpr size_t head_rows(size_t classes) const noexcept {
+    return edges != 0 ? edges : words != 0 ? classes * words : classes;
+  }
   // Whether the keys and values of the first tokens, and so what follows them, are the same whatever comes after them.
   constexpr bool shares_prefixes() const noexcept {
     return causal() && attention == AttentionType::f32 && arch.pool == Pool::last && arch.relative == Relative::none;
@@ -163,6 +172,9 @@ constexpr uint32_t max_width = 65536;
 constexpr uint32_t max_classes = 65536;
 constexpr uint32_t max_model_heads = 64;
 constexpr uint32_t max_words = 64;  // of a class
+constexpr uint32_t max_edges = 65536;
+constexpr uint32_t max_branches = 1024;
+constexpr uint32_t max_branch_tokens = 64;
 constexpr uint32_t max_text_tokens = 1u << 20;
 
 // Every relation between the numbers that the forward pass relies on.
@@ -230,13 +242,16 @@ enum class Slot : uint8_t {
   pooler_b,
   pooler_norm_w,
   pooler_norm_b,
+  words_path,  // ids of the tokens that lead to each node but the root, then -1
+  words_edge,  // by node: the node, and the class that ends there or, C more, the node that it leads to, less 1
   head_w,
   head_b,
 };
 constexpr size_t slot_count = static_cast<size_t>(Slot::head_b) + 1;
 
-// R: pairs of elements that are turned; U: rows of the first product of a feed-forward block, F or 2 F; X: distances.
-enum class Dim : uint8_t { one, B, D, HE, QKV, F, V, P, S, C, R, U, H, W, X, GE, E, PT, KV };
+// WN, WP, WE: nodes, tokens and edges of a tree of words; R: pairs of elements that are turned; U: rows of the first
+// product of a feed-forward block, F or 2 F; X: distances.
+enum class Dim : uint8_t { one, B, D, HE, QKV, F, V, P, S, C, R, U, H, W, X, GE, E, PT, KV, WN, WP, WE, two };
 
 struct SlotSpec {
   Slot slot;

@@ -156,6 +156,12 @@ ConstMatrix pooler_rows(const Config& config, const Weights& weights, const kern
 // The logits of a head of words. rows <= chunk_rows.
 void word_rows(const Config& config, const Linear& head, const kernels::KernelTable& kernels, size_t rows,
                ConstMatrix pooled, Matrix logits, const RowScratch& scratch, Crew& crew) noexcept;
+// The logits of a tree's edges, capped. rows <= chunk_rows.
+void edge_rows(const Config& config, const Linear& head, const kernels::KernelTable& kernels, size_t rows,
+               ConstMatrix pooled, Matrix edges, const RowScratch& scratch, Crew& crew) noexcept;
+// The logits of a text's classes, from those of the edges at each of its nodes, a row a node, which are overwritten.
+// `bias` [edges] is added to their scores.
+void word_logits(const WordTree& tree, const float* bias, Matrix edges, float* logits) noexcept;
 // The logits of every head, side by side. rows <= chunk_rows.
 void head_rows(const Config& config, const Weights& weights, const kernels::KernelTable& kernels, size_t rows,
                ConstMatrix pooled, Matrix logits, const RowScratch& scratch, Crew& crew) noexcept;

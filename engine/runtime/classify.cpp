@@ -162,7 +162,8 @@ Status Session::classify(std::span<const std::string_view> texts, const Classify
     ONEPASS_TRY_ASSIGN(more, read_segment(reader, options, results));
     if (!more) break;
     // At least one segment a pass, however long.
-    if (segments_.size() > 1 && ids_.size() > options_.tokens_per_pass) {
+    const size_t continued = segments_.size() * model_->weights().tree.ids.size();
+    if (segments_.size() > 1 && ids_.size() + continued > options_.tokens_per_pass) {
       ONEPASS_TRY(run_segments(segments_.size() - 1, options, output));
     }
   }

@@ -30,6 +30,7 @@ struct Buffers {
   float* attn;                 // [T,HE]
   float* pooled_x;             // [B,D]
   float* pooled_q;             // [B,pooled_q_stride]
+  float* edges;                // [B,edges], of a tree of words
   uint32_t* flags;             // [threads][Crew::flag_stride]
   uint8_t* slots;              // RowScratch of every thread
   size_t slot_bytes;
@@ -47,7 +48,7 @@ size_t pooled_q_stride(const Config& c) noexcept {
 RowScratch take_scratch(Arena& arena, const Config& c, const Shape& shape) noexcept {
   const size_t width = c.width;
   const size_t widest = std::max({width, size_t{c.table_width()}, c.ffn_rows(), query_width(c),
-                                  c.words != 0 ? c.head_rows(shape.total_classes) : 0});
+                                  c.has_words() ? c.head_rows(shape.total_classes) : 0});
   RowScratch s;
   s.wide = arena.take<float>(chunk_rows * widest);
   s.narrow = arena.take<float>(chunk_rows * width);
@@ -57,9 +58,9 @@ RowScratch take_scratch(Arena& arena, const Config& c, const Shape& shape) noexc
   s.peaks = arena.take<int32_t>(chunk_rows * 16);
   s.all_peaks = arena.take<int32_t>(shape.threads > 1 ? chunk_rows * 16 : 0);
   s.ids = arena.take<uint32_t>(chunk_rows);
-  const size_t keys = shape.prefix + shape.longest;
+  const size_t keys = shape.prefix + shape.longest + c.branch_tokens;
   s.attention = arena.take<float>(attention_floats(c, keys));
-  s.shared = arena.take<float>(shape.prefix != 0 ? 2 * keys * c.head_width : 0);
+  s.shared = arena.take<float>(shape.prefix != 0 || c.branches != 0 ? 2 * keys * c.head_width : 0);
   return s;
 }
 
@@ -78,6 +79,7 @@ Buffers take_buffers(Arena& arena, const Config& c, const Shape& shape) noexcept
   b.attn = arena.take<float>(shape.tokens * query_width(c));
   b.pooled_x = arena.take<float>(shape.texts * c.width);
   b.pooled_q = arena.take<float>(shape.texts * pooled_q_stride(c));
+  b.edges = arena.take<float>(shape.texts * c.edges);
   b.flags = arena.take<uint32_t>(shape.threads > 1 ? shape.threads * Crew::flag_stride : 0);
   Arena one(nullptr);
   take_scratch(one, c, shape);
@@ -108,7 +110,8 @@ class Pass {
         qkv_{buffers.qkv, qkv_width(config)},
         attn_{buffers.attn, query_width(config)},
         pooled_x_{buffers.pooled_x, config.width},
-        pooled_q_{buffers.pooled_q, pooled_q_stride(config)} {}
+        pooled_q_{buffers.pooled_q, pooled_q_stride(config)},
+        edges_{buffers.edges, config.edges} {}
 
   // An error where `control` stopped it.
   Status run() noexcept {
@@ -129,6 +132,20 @@ class Pass {
  private:
   // The pass, by each thread of an executor that runs them together, or by one that lets the executor run each section.
   void run_member(Crew& crew) noexcept {
+    run_layers(crew);
+    if (config_.edges == 0 || !record_.empty() || !stopped_.ok()) return;
+    // What the words at the nodes of each text say together.
+    crew.sync();
+    const size_t nodes = batch_.branches + 1;
+    const Range own = crew.share(batch_.texts() / nodes);
+    for (size_t t = own.begin; t < own.end; ++t) {
+      word_logits(weights_.tree, weights_.heads[0].bias, {edges_.row(t * nodes), edges_.stride},
+                  logits_.data() + t * shape_.total_classes);
+    }
+    crew.sync();
+  }
+
+  void run_layers(Crew& crew) noexcept {
     over_rows(crew, batch_.tokens(), [&](size_t begin, size_t rows, const RowScratch& scratch, const Workplace& place) {
       const Range own = place.crew->share(rows);
       const Matrix x{x_.row(begin + own.begin), x_.stride};
@@ -208,6 +225,11 @@ class Pass {
 
   const LayerWeights& layer(size_t l) const noexcept { return weights_.layers[config_.stored_layer(l)]; }
   size_t text_tokens(size_t b) const noexcept { return batch_.starts[b + 1] - batch_.starts[b]; }
+  // What a text is seen behind: the prefix, and what it continues.
+  size_t tokens_before(size_t b) const noexcept {
+    const size_t text = batch_.text_of(b);
+    return batch_.prefix.tokens + (text == b ? 0 : text_tokens(text));
+  }
 
   bool labels_tokens() const noexcept { return config_.arch.pool == Pool::every_token; }
   Matrix pooled_rows(size_t begin) const noexcept { return {pooled_x_.row(begin), pooled_x_.stride}; }
@@ -221,8 +243,8 @@ class Pass {
     const uint32_t first = config_.arch.position_first;
     const bool skip_pad = config_.arch.position == Position::learned_after_pad;
     for (size_t b = 0; b < batch_.texts(); ++b) {
-      const size_t before = batch_.prefix.tokens;
-      const bool is_long = config_.rotary_original != 0 && before + text_tokens(b) > config_.rotary_original;
+      const size_t before = tokens_before(b), text = batch_.prefix.tokens + text_tokens(batch_.text_of(b));
+      const bool is_long = config_.rotary_original != 0 && text > config_.rotary_original;
       uint32_t next = (is_long ? static_cast<uint32_t>(tables_.long_row()) : first) + static_cast<uint32_t>(before);
       for (size_t t = batch_.starts[b]; t < batch_.starts[b + 1]; ++t) {
         buffers_.positions[t] = skip_pad && batch_.ids[t] + 1 == first ? first - 1 : next++;
@@ -420,8 +442,8 @@ class Pass {
     const bool one_only = pools_one(layer);
     const size_t groups = config_.kv_heads, group = config_.heads / groups;
     const auto cost = [&](size_t b, size_t heads) {
-      const auto t = static_cast<double>(text_tokens(b));
-      return (one_only ? t : t * t) * static_cast<double>(heads);
+      const auto t = static_cast<double>(text_tokens(b)), keys = t + static_cast<double>(tokens_before(b));
+      return (one_only ? keys : t * keys) * static_cast<double>(heads);
     };
     double total = 0;
     for (size_t b = 0; b < batch_.texts(); ++b) total += cost(b, config_.heads);
@@ -452,11 +474,10 @@ class Pass {
     const size_t of_group = heads.begin / (config_.heads / config_.kv_heads) * config_.head_width;
     ConstMatrix k{qkv_.row(start) + q_width + of_group, qkv_.stride};
     ConstMatrix v{qkv_.row(start) + q_width + kv_width + of_group, qkv_.stride};
-    const size_t before = batch_.prefix.tokens;
+    const size_t before = tokens_before(b);
     if (before != 0) {
-      const float* prefix = batch_.prefix.keys_values[layer] + of_group;
-      k = behind(prefix, k, tokens, scratch.shared);
-      v = behind(prefix + kv_width, v, tokens, scratch.shared + (before + tokens) * config_.head_width);
+      k = with_before(layer, b, of_group, scratch.shared);
+      v = with_before(layer, b, kv_width + of_group, scratch.shared + (before + tokens) * config_.head_width);
     }
     if (pools_one(layer)) {
       attention_heads(config_, weights_, kernels_, layer, heads, {pooled_q_.row(b), pooled_q_.stride},
@@ -468,20 +489,31 @@ class Pass {
     }
   }
 
-  // A head's keys or values of the prefix and, behind them, of a text, one below the other in `out`.
-  ConstMatrix behind(const float* prefix, ConstMatrix own, size_t tokens, float* out) const noexcept {
-    const size_t before = batch_.prefix.tokens, width = config_.head_width;
-    const size_t stride = qkv_width(config_) - query_width(config_);
-    for (size_t t = 0; t < before; ++t) std::memcpy(out + t * width, prefix + t * stride, width * sizeof(float));
-    for (size_t t = 0; t < tokens; ++t) {
-      std::memcpy(out + (before + t) * width, own.row(t), width * sizeof(float));
+  // A head's keys or values, which begin at `column` of them all, of everything that a text sees: of the prefix, of
+  // what it continues, and its own, one below the other in `out`.
+  ConstMatrix with_before(size_t layer, size_t b, size_t column, float* out) const noexcept {
+    const size_t width = config_.head_width, q_width = query_width(config_);
+    float* next = out;
+    const auto append = [&](const float* from, size_t stride, size_t rows) {
+      for (size_t t = 0; t < rows; ++t, next += width) std::memcpy(next, from + t * stride, width * sizeof(float));
+    };
+    if (batch_.prefix.tokens != 0) {
+      append(batch_.prefix.keys_values[layer] + column, qkv_.stride - q_width, batch_.prefix.tokens);
     }
+    if (const size_t text = batch_.text_of(b); text != b) {
+      append(qkv_.row(batch_.starts[text]) + q_width + column, qkv_.stride, text_tokens(text));
+    }
+    append(qkv_.row(batch_.starts[b]) + q_width + column, qkv_.stride, text_tokens(b));
     return {out, width};
   }
 
   // The logits of rows [begin, begin + rows), from what was pooled for them or, labelling tokens, from their own rows.
   void finish(ConstMatrix x, size_t begin, size_t rows, const RowScratch& scratch, Crew& crew) noexcept {
     const ConstMatrix pooled = pooler_rows(config_, weights_, kernels_, rows, x, scratch, crew);
+    if (config_.edges != 0) {
+      edge_rows(config_, weights_.heads[0], kernels_, rows, pooled, {edges_.row(begin), edges_.stride}, scratch, crew);
+      return;
+    }
     head_rows(config_, weights_, kernels_, rows, pooled,
               {logits_.data() + begin * shape_.total_classes, shape_.total_classes}, scratch, crew);
   }
@@ -512,7 +544,7 @@ class Pass {
   const PassControl& control_;
   Status stopped_;
   const std::span<float* const> record_;  // where keys and values go, by layer; empty: nowhere
-  const Matrix x_, qkv_, attn_, pooled_x_, pooled_q_;
+  const Matrix x_, qkv_, attn_, pooled_x_, pooled_q_, edges_;
 };
 
 Shape shape_of(const Batch& batch, size_t total_classes, unsigned threads) noexcept {
@@ -537,10 +569,11 @@ Status forward(const Config& config, const Weights& weights, const KernelTable& 
                const PositionTables& tables, const PassControl& control) noexcept {
   size_t total_classes = 0;
   for (const Linear& head : weights.heads) total_classes += config.words != 0 ? head.n / config.words : head.n;
+  if (config.edges != 0) total_classes = weights.tree.classes();
   const Shape shape = shape_of(batch, total_classes, std::max(executor.threads, 1u));
   Arena take(arena.data());
   const Buffers buffers = take_buffers(take, config, shape);
-  const size_t rows = config.logit_rows(shape.tokens, shape.texts);
+  const size_t rows = config.logit_rows(shape.tokens, shape.texts / (batch.branches + 1));
   if (take.used() > arena.size() || logits.size() < rows * total_classes) {
     return make_error(Code::buffer_too_small, Error::no_offset, "arena", "the pass needs %zu bytes", take.used());
   }

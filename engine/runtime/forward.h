@@ -35,7 +35,11 @@ struct Batch {
   std::span<const uint32_t> starts;  // [B+1], starts[0] = 0, strictly ascending, starts[B] = T
   size_t first_text = 0;             // number of the first text in what the caller was given, for errors
   Prefix prefix{};
+  // Behind each text come so many continuations of it, which see the text and themselves and count as texts below:
+  // those of the model's tree of words, or 0 where there is none and no logits are asked for.
+  size_t branches = 0;
   size_t texts() const noexcept { return starts.size() - 1; }
+  size_t text_of(size_t b) const noexcept { return b - b % (branches + 1); }  // what b continues, or b itself
   size_t tokens() const noexcept { return ids.size(); }
 };
 
@@ -47,11 +51,13 @@ struct StageObserver {
 };
 
 // Bytes of arena that a pass over T tokens, B texts of at most `longest` tokens, on `threads` slots needs.
-// `prefix`: tokens that are not counted in the others.
+// `prefix`: tokens that are not counted in the others. Continuations count as texts, but `longest` is that of what they
+// continue.
 size_t forward_arena_bytes(const Config& config, size_t total_classes, size_t tokens, size_t texts, size_t longest,
                            unsigned threads, size_t prefix = 0) noexcept;
 
-// logits [B, sum of C], or [T, sum of C] where the pool is every_token. `arena` holds at least forward_arena_bytes,
+// logits [B, sum of C], or [T, sum of C] where the pool is every_token; of a tree of words, a row a text that is no
+// continuation. `arena` holds at least forward_arena_bytes,
 // 64-byte aligned. Requires ids < config.vocab and every text 1..max_tokens tokens (Session checks both); `tables`
 // filled for the longest text, where positions are rotary. Fails with non_finite_result when a logit is not finite, and
 // with cancelled or deadline_exceeded when `control` says so.

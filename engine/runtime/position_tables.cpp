@@ -39,7 +39,8 @@ Status PositionTables::fill_rotary(const Config& config, const Weights& weights,
                                    bool with_long) noexcept {
   // Twice as far as before, so that texts of growing length do not fill the tables again and again.
   const size_t grown = count > positions_ ? 2 * positions_ : positions_;
-  const size_t positions = std::min<size_t>(std::max({count, grown, size_t{64}}), config.max_tokens);
+  const size_t positions =
+      std::min<size_t>(std::max({count, grown, size_t{64}}), size_t{config.max_tokens} + config.branch_tokens);
   const size_t half = config.rotary_width / 2;
   const size_t tables = config.arch.local_rotary != 0 ? 2 : 1;
   const size_t rows = with_long ? 2 * positions : positions;

@@ -99,13 +99,19 @@ Status Session::prepare(const Batch& batch, size_t longest) noexcept {
     arena_ = Array<uint8_t>();
     if (!arena_.resize_uninitialized(need)) return no_session_memory("session", need);
   }
-  return tables_.reserve(model_->config(), model_->weights(), batch.prefix.tokens + longest);
+  return tables_.reserve(model_->config(), model_->weights(),
+                         batch.prefix.tokens + longest + model_->config().branch_tokens);
 }
 
 Status Session::run_pass(const Batch& batch, std::span<float> logits, const StageObserver& observer) noexcept {
   ONEPASS_TRY(control_.check());
   const size_t longest = longest_text(batch);
-  if (observer.call == nullptr && shares_prefix(batch, longest)) return run_behind_prefix(batch, logits);
+  Prefix shared;
+  if (observer.call == nullptr && shares_prefix(batch, longest)) {
+    ONEPASS_TRY_ASSIGN(known, prefix());
+    shared = known;
+  }
+  if (shared.tokens != 0 || model_->config().branches != 0) return run_laid_out(batch, shared, logits, observer);
   ONEPASS_TRY(prepare(batch, longest));
   return forward(model_->config(), model_->weights(), *kernels_, executor(), batch, arena_.span(), logits, observer,
                  tables_, control_);
@@ -122,7 +128,8 @@ size_t Session::memory_for(const Model& model, const SessionOptions& options) no
   const size_t tokens = std::max<size_t>(options.tokens_per_pass, config.max_tokens);
   // The shortest texts that there are: the template and one token.
   const size_t texts = tokens / (model.tokenizer().special_count() + 1) + 1;
-  return forward_arena_bytes(config, model.total_classes(), tokens, texts, config.max_tokens, options.executor.threads);
+  return forward_arena_bytes(config, model.total_classes(), tokens + texts * model.weights().tree.ids.size(),
+                             texts * (config.branches + 1), config.max_tokens, options.executor.threads);
 }
 
 bool Session::shares_prefix(const Batch& batch, size_t longest) const noexcept {
@@ -166,25 +173,31 @@ Result<Prefix> Session::prefix() noexcept {
   return Prefix{prefix_layers_.span(), ids.size()};
 }
 
-Status Session::run_behind_prefix(const Batch& batch, std::span<float> logits) noexcept {
-  ONEPASS_TRY_ASSIGN(shared, prefix());
+Status Session::run_laid_out(const Batch& batch, const Prefix& shared, std::span<float> logits,
+                             const StageObserver& observer) noexcept {
+  const WordTree& tree = model_->weights().tree;
+  const size_t branches = model_->config().branches;
   own_ids_.clear();
   own_starts_.clear();
-  if (!own_ids_.reserve(batch.tokens()) || !own_starts_.reserve(batch.starts.size())) {
-    return no_session_memory("texts", batch.tokens() * sizeof(uint32_t));
+  const size_t tokens = batch.tokens() + batch.texts() * tree.ids.size();
+  if (!own_ids_.reserve(tokens) || !own_starts_.reserve(batch.texts() * (branches + 1) + 1)) {
+    return no_session_memory("texts", tokens * sizeof(uint32_t));
   }
   bool room = own_starts_.push_back(0);
-  for (size_t b = 0; b < batch.texts(); ++b) {
-    for (size_t t = batch.starts[b] + shared.tokens; t < batch.starts[b + 1]; ++t) {
-      room = own_ids_.push_back(batch.ids[t]) && room;
-    }
+  const auto append = [&](std::span<const uint32_t> ids) {
+    for (const uint32_t id : ids) room = own_ids_.push_back(id) && room;
     room = own_starts_.push_back(static_cast<uint32_t>(own_ids_.size())) && room;
+  };
+  for (size_t b = 0; b < batch.texts(); ++b) {
+    const size_t begin = batch.starts[b] + shared.tokens;
+    append(batch.ids.subspan(begin, batch.starts[b + 1] - begin));
+    for (size_t branch = 0; branch < branches; ++branch) append(tree.path(branch));
   }
-  if (!room) return no_session_memory("texts", batch.tokens() * sizeof(uint32_t));
-  const Batch own{own_ids_.span(), own_starts_.span(), batch.first_text, shared};
+  if (!room) return no_session_memory("texts", tokens * sizeof(uint32_t));
+  const Batch own{own_ids_.span(), own_starts_.span(), batch.first_text, shared, branches};
   ONEPASS_TRY(prepare(own, longest_text(own)));
-  return forward(model_->config(), model_->weights(), *kernels_, executor(), own, arena_.span(), logits, {}, tables_,
-                 control_);
+  return forward(model_->config(), model_->weights(), *kernels_, executor(), own, arena_.span(), logits, observer,
+                 tables_, control_);
 }
 
 Status run_self_tests(const Model& model, kernels::Isa isa) noexcept {

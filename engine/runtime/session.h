@@ -161,7 +161,9 @@ class Session {
   Status prepare(const Batch& batch, size_t longest) noexcept;
   Executor executor() const noexcept;  // with as many threads as the power allows
   bool shares_prefix(const Batch& batch, size_t longest) const noexcept;
-  Status run_behind_prefix(const Batch& batch, std::span<float> logits) noexcept;
+  // Without the tokens that texts share, and with those that continue each text.
+  Status run_laid_out(const Batch& batch, const Prefix& shared, std::span<float> logits,
+                      const StageObserver& observer) noexcept;
 
   const Model* model_;
   SessionOptions options_;
@@ -181,7 +183,7 @@ class Session {
   PositionTables tables_;
   Array<float> prefix_;                   // [L][tokens][2 GE], where the file does not have them
   Array<const float*> prefix_layers_;     // [L], once they are known
-  Array<uint32_t> own_ids_, own_starts_;  // of texts without their prefix
+  Array<uint32_t> own_ids_, own_starts_;  // of texts as run_laid_out lays them out
 };
 
 // Runs the file's stored self-test vectors: self_test_failed when a logit differs in a single bit from the stored one.

@@ -1,5 +1,7 @@
 #include "engine/runtime/weights.h"
 
+#include <utility>
+
 namespace onepass {
 
 Result<Weights> bind_weights(const ModelFile& file) noexcept {
@@ -130,6 +132,12 @@ Result<Weights> bind_weights(const ModelFile& file) noexcept {
       case Slot::pooler_b:
         w.pooler.bias = vector();
         break;
+      case Slot::words_path:
+        w.word_paths = vector();
+        break;
+      case Slot::words_edge:
+        w.word_edges = vector();
+        break;
       case Slot::head_w:
         matrix(w.heads[t.index]);
         break;
@@ -137,6 +145,10 @@ Result<Weights> bind_weights(const ModelFile& file) noexcept {
         w.heads[t.index].bias = vector();
         break;
     }
+  }
+  if (file.config().edges != 0) {
+    ONEPASS_TRY_ASSIGN(tree, read_word_tree(file.config(), w.word_paths, w.word_edges, file.heads()));
+    w.tree = std::move(tree);
   }
   return w;
 }

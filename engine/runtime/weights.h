@@ -4,6 +4,7 @@
 #include "engine/arch/arch.h"
 #include "engine/core/array.h"
 #include "engine/core/result.h"
+#include "engine/runtime/word_tree.h"
 #include "formats/onepass/model_file.h"
 #include "kernels/layouts.h"
 
@@ -48,9 +49,13 @@ struct Weights {
   Linear pooler;
   Array<LayerWeights> layers;  // [Config::layer_copies()]
   Array<Linear> heads;
+  const float* word_paths = nullptr;  // [WN,WP]
+  const float* word_edges = nullptr;  // [WE,2]
+  WordTree tree;                      // what these two say
 };
 
-// The file's tensors are complete (ModelFile checked them); the views point into it.
+// The file's tensors are complete (ModelFile checked them); the views point into it. bad_value: a tree of words that is
+// none.
 Result<Weights> bind_weights(const ModelFile& file) noexcept;
 
 }  // namespace onepass

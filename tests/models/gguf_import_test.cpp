@@ -77,6 +77,43 @@ TEST_P(GgufImport, IsTheCheckpointByteForByte) {
   }
 }
 
+// A language model's output matrix is output.weight, or the embeddings; tokenizer, prompt and words are the file's.
+TEST(GgufWords, AreThoseOfTheCheckpoint) {
+  convert::LabelWords labels;
+  labels.prompt = "say {text}\n";
+  labels.labels = {{"good", {"good", "happy"}}, {"the cat", {"the cat is"}}, {"the dog", {"the dog was"}}};
+  size_t found = 0;
+  for (const auto& entry : fs::directory_iterator(fixtures() / "gguf/words")) {
+    ++found;
+    for (const WeightType weights : {WeightType::f32, WeightType::int8}) {
+      Options folder{.source = entry.path(), .weights = weights, .label_words = labels, .model_id = "same"};
+      const auto expected = bytes_of(folder);
+      ASSERT_TRUE(expected.ok()) << expected.error().where << ": " << expected.error().message;
+      Options file = folder;
+      file.source = entry.path() / "model.gguf";
+      const auto imported = bytes_of(file);
+      ASSERT_TRUE(imported.ok()) << imported.error().where << ": " << imported.error().message;
+      EXPECT_TRUE(imported.value() == expected.value()) << entry.path();
+      // What no key says can come from the folder.
+      file.head_from = entry.path();
+      const auto with_folder = bytes_of(file);
+      ASSERT_TRUE(with_folder.ok()) << with_folder.error().where << ": " << with_folder.error().message;
+      EXPECT_TRUE(with_folder.value() == expected.value()) << entry.path();
+    }
+  }
+  EXPECT_EQ(found, 4u);
+  const auto code = [&](const char* source, bool with_labels) {
+    Options options{.source = fixtures() / "gguf" / source / "model.gguf"};
+    if (with_labels) options.label_words = labels;
+    const auto content = convert::convert_folder(options, nullptr);
+    return content.ok() ? Code::ok : content.error().code;
+  };
+  EXPECT_EQ(code("words/qwen2_yarn_q4_0", true), Code::ok);
+  EXPECT_EQ(code("words/qwen2_yarn_q4_0", false), Code::missing_tensor);  // the head
+  EXPECT_EQ(code("models/qwen2_f32", true), Code::invalid_argument);      // has one
+  EXPECT_EQ(code("models/bert_f32", true), Code::invalid_argument);       // goes on with no word
+}
+
 std::vector<float> values_of(const TensorContent& t) {
   // Packed tensors are read in place, at an alignment.
   Bytes block(kernels::packed_bytes(t.layout, t.n, t.k) + 64);

@@ -219,14 +219,20 @@ Status set_pool(Pool pool, const JsonNode& json, Config& config) {
   return {};
 }
 
+Result<TokenizerSpec> read_tokenizer_of(const Input& input, const Options& options) {
+  if (!input.tokenizer || !options.tokenizer.empty()) return input.folder.tokenizer(options.tokenizer);
+  ONEPASS_TRY(input.folder.check_tokenizer(*input.tokenizer));
+  return *input.tokenizer;
+}
+
 // The one head of a language model: the labels, and how its words become their logits.
-Status read_words(const HuggingFaceFolder& folder, const Options& options, Source& source,
-                  std::vector<std::string>* notes) {
+Status read_words(const Input& input, const Options& options, Source& source, std::vector<std::string>* notes) {
+  const HuggingFaceFolder& folder = input.folder;
   if (folder.onepass_json()) {
     return fail(Code::unsupported, "onepass.json", "a language model's head is its labels: remove it");
   }
   Config& config = source.model.config;
-  ONEPASS_TRY_ASSIGN(tokenizer, folder.tokenizer(options.tokenizer));
+  ONEPASS_TRY_ASSIGN(tokenizer, read_tokenizer_of(input, options));
   ONEPASS_TRY_ASSIGN(words, tokenize_labels(options.label_words, tokenizer, config.vocab, notes));
   source.words = std::move(words);
   HeadSpec head;
@@ -234,6 +240,14 @@ Status read_words(const HuggingFaceFolder& folder, const Options& options, Sourc
   for (const Label& label : options.label_words.labels) head.labels.push_back(label.name);
   source.heads.push_back(std::move(head));
   config.words = static_cast<uint32_t>(source.words.words);
+  config.edges = static_cast<uint32_t>(source.words.edges.size());
+  config.branches = static_cast<uint32_t>(source.words.paths.size());
+  config.branch_tokens = static_cast<uint32_t>(source.words.longest_path());
+  if (source.words.around.size() + config.branch_tokens >= config.max_tokens) {
+    return fail(Code::invalid_argument, "--label", "prompt and words leave no room for a text in the model's %u tokens",
+                config.max_tokens);
+  }
+  config.max_tokens -= config.branch_tokens;
   config.arch.pool = Pool::last;
   config.pad_id = 0;
   add_biases(config.arch, static_cast<uint32_t>(Part::heads));
@@ -248,11 +262,16 @@ Status read_words(const HuggingFaceFolder& folder, const Options& options, Sourc
     ONEPASS_TRY_ASSIGN(given, json.boolean("tie_word_embeddings"));
     tied = given;
   }
+  if (source.family->tied_key != nullptr && json.has(source.family->tied_key)) {
+    ONEPASS_TRY_ASSIGN(given, json.boolean(source.family->tied_key));
+    tied = tied || given;
+  }
   if (tied) source.output = std::string(source.source_class->prefix) + "embed_tokens.weight";
   return {};
 }
 
-Result<Source> read_source(const HuggingFaceFolder& folder, const Options& options, std::vector<std::string>* notes) {
+Result<Source> read_source(const Input& input, const Options& options, std::vector<std::string>* notes) {
+  const HuggingFaceFolder& folder = input.folder;
   Source source;
   ONEPASS_TRY_ASSIGN(found, find_architecture(folder));
   source.family = found.family;
@@ -268,7 +287,7 @@ Result<Source> read_source(const HuggingFaceFolder& folder, const Options& optio
   }
   if (found.source->output != nullptr) {
     ONEPASS_TRY(found.family->refine(folder.config(), source.model));
-    ONEPASS_TRY(read_words(folder, options, source, notes));
+    ONEPASS_TRY(read_words(input, options, source, notes));
     return source;
   }
   const bool needs_own = found.source->head.empty();
@@ -499,19 +518,6 @@ struct Recipe {
   LabelTokens words;  // of a head of words
 };
 
-// The rows of the words, by class; zeros where a class has fewer than others.
-std::vector<float> word_matrix(const LabelTokens& words, const std::vector<float>& output, uint64_t width) {
-  std::vector<float> rows;
-  for (const auto& ids : words.classes) {
-    for (const uint32_t id : ids) {
-      const auto row = output.begin() + static_cast<std::ptrdiff_t>(id * width);
-      rows.insert(rows.end(), row, row + static_cast<std::ptrdiff_t>(width));
-    }
-    rows.insert(rows.end(), (words.words - ids.size()) * width, 0.0f);
-  }
-  return rows;
-}
-
 // Reads the parts and packs them, when the file is written.
 Status fill_tensor(const Recipe& recipe, Layout layout, uint64_t n, uint64_t k, std::span<uint8_t> out) {
   const std::vector<std::string>& parts = recipe.parts;
@@ -525,8 +531,8 @@ Status fill_tensor(const Recipe& recipe, Layout layout, uint64_t n, uint64_t k, 
   }
   std::vector<float> values;
   std::vector<size_t> part_ends;
-  if (!recipe.words.classes.empty()) {
-    values = word_matrix(recipe.words, read[0], k);
+  if (!recipe.words.empty()) {
+    values = recipe.words.matrix(read[0], k);
     part_ends.push_back(values.size());
   } else if (recipe.family->compute != nullptr && recipe.family->compute(recipe.slot, recipe.model, read, values)) {
     part_ends.push_back(values.size());
@@ -557,11 +563,10 @@ std::vector<float> computed_tensor(Slot slot, const Source& source) {
   if (slot == Slot::rotary_local) return source.model.rotary_local;
   if (slot == Slot::rotary_long) return source.model.rotary_long;
   std::vector<float> rows;
-  if (slot == Slot::head_b) {
-    for (const auto& ids : source.words.classes) {
-      rows.insert(rows.end(), ids.size(), 0.0f);
-      rows.insert(rows.end(), source.words.words - ids.size(), kNoWord);
-    }
+  if (slot == Slot::words_path) return source.words.path_rows();
+  if (slot == Slot::words_edge) return source.words.edge_rows();
+  if (slot == Slot::head_b && !source.words.empty()) {
+    return source.words.bias(std::vector<float>(source.heads[0].labels.size()));
   }
   if (slot == Slot::relative_index) {
     const int64_t last = int64_t{config.max_tokens} - 1;
@@ -635,7 +640,9 @@ Result<std::string> licence_text(const fs::path& folder, const Source& source) {
 
 // What `options` names, opened: a folder, or a GGUF file as the folder that it was made from.
 Result<Input> open_input(const Options& options, std::vector<std::string>* notes) {
-  if (options.source.extension() == ".gguf") return import_gguf(options.source, options.head_from, notes);
+  if (options.source.extension() == ".gguf") {
+    return import_gguf(options.source, options.head_from, !options.label_words.labels.empty(), notes);
+  }
   if (!options.head_from.empty()) {
     return fail(Code::invalid_argument, "--head-from", "a folder has its own head; only a .gguf file can lack one");
   }
@@ -648,18 +655,11 @@ Result<Input> open_input(const Options& options, std::vector<std::string>* notes
   return Input{std::move(folder), std::make_shared<const Checkpoint>(std::move(checkpoint)), {}, {}, {}};
 }
 
-Result<TokenizerSpec> read_tokenizer_of(Input& input, const Options& options) {
-  if (!input.tokenizer || !options.tokenizer.empty()) return input.folder.tokenizer(options.tokenizer);
-  ONEPASS_TRY(input.folder.check_tokenizer(*input.tokenizer));
-  return std::move(*input.tokenizer);
-}
-
 }  // namespace
 
 Result<ModelContent> convert_folder(const Options& options, std::vector<std::string>* notes) noexcept try {
   ONEPASS_TRY_ASSIGN(input, open_input(options, notes));
-  const HuggingFaceFolder& folder = input.folder;
-  ONEPASS_TRY_ASSIGN(source, read_source(folder, options, notes));
+  ONEPASS_TRY_ASSIGN(source, read_source(input, options, notes));
   ONEPASS_TRY(apply_overrides(options, source.heads));
   ONEPASS_TRY_ASSIGN(tokenizer, read_tokenizer_of(input, options));
   const std::shared_ptr<const WeightFile> checkpoint = input.weights;

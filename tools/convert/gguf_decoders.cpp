@@ -122,14 +122,33 @@ Result<double> read_theta(const GgufModel& model, const char* key, double otherw
   return theta ? shortest(*theta) : otherwise;
 }
 
-// rope.scaling.type as transformers calls it, with the factor of a linear one.
+// Yarn as converters write it: a factor and the original length, and nothing that would have to be taken into account.
+Status read_yarn(const GgufModel& model, Json& set) {
+  const GgufMetadata& metadata = model.metadata();
+  for (const char* key :
+       {"rope.scaling.attn_factor", "rope.scaling.yarn_log_multiplier", "rope.scaling.yarn_ext_factor",
+        "rope.scaling.yarn_attn_factor", "rope.scaling.yarn_beta_fast", "rope.scaling.yarn_beta_slow"}) {
+    if (!metadata.has(arch_key(model, key))) continue;
+    return make_error(Code::unsupported, metadata.find(arch_key(model, key))->offset,
+                      metadata.path_of(arch_key(model, key)), "yarn is supported with its usual numbers alone");
+  }
+  ONEPASS_TRY_ASSIGN(factor, metadata.f32(arch_key(model, "rope.scaling.factor")));
+  ONEPASS_TRY_ASSIGN(original, metadata.u32(arch_key(model, "rope.scaling.original_context_length")));
+  set["rope_type"] = "yarn";
+  set["factor"] = shortest(factor);
+  set["original_max_position_embeddings"] = original;
+  return {};
+}
+
+// rope.scaling.type as transformers calls it, with its numbers.
 Status read_scaling(const GgufModel& model, Json& set) {
   const std::string key = arch_key(model, "rope.scaling.type");
   ONEPASS_TRY_ASSIGN(type, model.metadata().optional_text(key));
   if (!type || *type == "none" || *type == "longrope") return {};
+  if (*type == "yarn") return read_yarn(model, set);
   if (*type != "linear") {
     return make_error(Code::unsupported, model.metadata().find(key)->offset, model.metadata().path_of(key),
-                      "%.40s is not supported; none, linear and longrope are", type->c_str());
+                      "%.40s is not supported; none, linear, yarn and longrope are", type->c_str());
   }
   ONEPASS_TRY_ASSIGN(factor, model.metadata().f32(arch_key(model, "rope.scaling.factor")));
   set["rope_type"] = "linear";

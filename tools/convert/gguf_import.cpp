@@ -321,9 +321,37 @@ Status add_tensor(const GgufModel& model, const TensorRow& row, uint32_t layer, 
   return {};
 }
 
+constexpr const char* kOutputMatrix = "output.weight";
+
+// The class of a family's language models.
+Result<const models::SourceClass*> language_model_of(const GgufModel& model, const models::Family& family) {
+  for (const models::SourceClass& source : family.classes) {
+    if (source.output != nullptr) return &source;
+  }
+  return make_error(Code::invalid_argument, Error::no_offset, "--label",
+                    "%s is a %s, which is no language model whose words could be labels", model.name().c_str(),
+                    family.name);
+}
+
+// Makes `told` the config.json of a language model, and `found` its class.
+Status become_language_model(const GgufModel& model, const GgufArchitecture& architecture, Json& told,
+                             models::FoundClass& found) {
+  ONEPASS_TRY_ASSIGN(source, language_model_of(model, *found.family));
+  for (const TensorRow& row : architecture.head) {
+    if (model.find(row.source) == nullptr) continue;
+    return make_error(Code::invalid_argument, Error::no_offset, "--label",
+                      "%s has a head of its own (%s): convert it without labels", model.name().c_str(), row.source);
+  }
+  found.source = source;
+  told["architectures"] = {source->name};
+  told["tie_word_embeddings"] = model.find(kOutputMatrix) == nullptr;
+  return {};
+}
+
 }  // namespace
 
-Result<Input> import_gguf(const fs::path& path, const fs::path& head_from, std::vector<std::string>* notes) {
+Result<Input> import_gguf(const fs::path& path, const fs::path& head_from, bool for_words,
+                          std::vector<std::string>* notes) {
   ONEPASS_TRY_ASSIGN(opened, GgufModel::open(path));
   const auto model = std::make_shared<const GgufModel>(std::move(opened));
   const GgufMetadata& metadata = model->metadata();
@@ -335,10 +363,10 @@ Result<Input> import_gguf(const fs::path& path, const fs::path& head_from, std::
   std::shared_ptr<const Checkpoint> head;
   std::set<std::string, std::less<>> head_names;
   std::optional<OnepassJson> own;
-  if (head_from.empty()) {
+  if (head_from.empty() && !for_words) {
     ONEPASS_TRY(check_has_head(*model, *architecture));
     ONEPASS_TRY(read_labels(*model, told));
-  } else {
+  } else if (!head_from.empty()) {
     ONEPASS_TRY_ASSIGN(folder, HuggingFaceFolder::open(head_from));
     ONEPASS_TRY_ASSIGN(class_name, folder.architecture());
     const models::FoundClass given = models::find_class(class_name);
@@ -356,6 +384,11 @@ Result<Input> import_gguf(const fs::path& path, const fs::path& head_from, std::
     head = std::make_shared<const Checkpoint>(std::move(checkpoint));
     head_names = head_names_of(*head, *found.source);
   }
+  if (for_words) {
+    ONEPASS_TRY(become_language_model(*model, *architecture, told, found));
+    head = nullptr;
+    head_names.clear();
+  }
 
   const auto weights = std::make_shared<GgufWeights>(model, head, head_names);
   std::set<std::string_view> used;
@@ -365,6 +398,9 @@ Result<Input> import_gguf(const fs::path& path, const fs::path& head_from, std::
     for (uint32_t i = 0; i < (of_layer ? std::min(layers, max_layers) : 1); ++i) {
       ONEPASS_TRY(add_tensor(*model, row, i, found.source->prefix + with_number(row.name, i), config, used, *weights));
     }
+  }
+  if (for_words) {
+    ONEPASS_TRY(add_tensor(*model, {kOutputMatrix, ""}, 0, found.source->output, config, used, *weights));
   }
   for (const TensorRow& row : architecture->head) {
     if (head == nullptr) {

@@ -23,9 +23,11 @@ struct Input {
 };
 
 // `head_from` is a folder of the same model, whose head is taken (its config.json says what the head is), or empty.
+// `for_words`: the model is a language model, whose output matrix is wanted; it is the embeddings where the file has
+// none.
 // Errors beside those of the readers: unsupported (an architecture that is not known), missing_tensor and missing_key
 // (what the GGUF file lacks: the message offers --head-from), bad_value (a folder of another model).
-Result<Input> import_gguf(const std::filesystem::path& path, const std::filesystem::path& head_from,
+Result<Input> import_gguf(const std::filesystem::path& path, const std::filesystem::path& head_from, bool for_words,
                           std::vector<std::string>* notes);
 
 }  // namespace onepass::convert

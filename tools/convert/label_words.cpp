@@ -1,9 +1,11 @@
 #include "tools/convert/label_words.h"
 
 #include <algorithm>
-#include <set>
+#include <map>
 
+#include "engine/arch/arch.h"
 #include "engine/core/array.h"
+#include "engine/runtime/word_tree.h"
 #include "engine/text/tokenizer.h"
 
 namespace onepass::convert {
@@ -82,7 +84,163 @@ Result<std::vector<TemplateEntry>> around_text(const Encoder& encoder, const std
   return entries;
 }
 
+// Added to the logit of a place without a word: far below every logit, and finite.
+constexpr float kNoWord = -1e30f;
+
+struct Word {
+  uint32_t label = 0;
+  std::string text;
+  Ids ids;
+};
+
+// Every word once. One that two labels have is refused.
+Result<std::vector<Word>> read_words(const LabelWords& labels, const Encoder& encoder) {
+  std::vector<Word> words;
+  std::map<Ids, uint32_t> taken;
+  for (uint32_t l = 0; l < labels.labels.size(); ++l) {
+    const Label& label = labels.labels[l];
+    if (label.words.empty()) return refuse("--label", "the label " + label.name + " has no word");
+    for (const std::string& text : label.words) {
+      ONEPASS_TRY_ASSIGN(ids, encoder.ids(text, false));
+      if (ids.empty()) return refuse("--label", "a word of the label " + label.name + " has no token");
+      const auto [at, fresh] = taken.emplace(ids, l);
+      if (!fresh && at->second != l) {
+        return refuse("--label", "the word \"" + text + "\" is of the labels " + labels.labels[at->second].name +
+                                     " and " + label.name + ": give other words");
+      }
+      if (fresh) words.push_back({l, text, std::move(ids)});
+    }
+  }
+  return words;
+}
+
+bool first_tokens_suffice(const std::vector<Word>& words) {
+  std::map<uint32_t, uint32_t> label_of;
+  return std::all_of(words.begin(), words.end(), [&](const Word& word) {
+    return label_of.emplace(word.ids[0], word.label).first->second == word.label;
+  });
+}
+
+// Fills `classes`. The words that are left out begin as another of their label does.
+Status take_first_tokens(const std::vector<Word>& words, size_t labels, LabelTokens& out,
+                         std::vector<std::string>* notes) {
+  out.classes.resize(labels);
+  for (const Word& word : words) {
+    Ids& ids = out.classes[word.label];
+    if (std::find(ids.begin(), ids.end(), word.ids[0]) == ids.end()) ids.push_back(word.ids[0]);
+    out.words = std::max(out.words, ids.size());
+    if (word.ids.size() > 1 && notes != nullptr) {
+      notes->push_back("the word \"" + word.text + "\" has " + std::to_string(word.ids.size()) +
+                       " tokens, and its first one tells it apart");
+    }
+  }
+  if (out.words > max_words) return refuse("--label", "a label can have 64 words at most");
+  return {};
+}
+
+// Words that share their first tokens, of several labels.
+struct Branch {
+  std::vector<const Word*> words;
+  size_t depth = 0;  // so many tokens
+};
+
+// Fills `edges` and `paths`, node by node.
+Status grow_tree(const std::vector<Word>& words, uint32_t labels, LabelTokens& out, std::vector<std::string>* notes) {
+  std::vector<Branch> nodes(1);
+  for (const Word& word : words) nodes[0].words.push_back(&word);
+  size_t tokens = 0;
+  for (size_t node = 0; node < nodes.size(); ++node) {
+    std::vector<Branch> groups;  // by their next token
+    const size_t depth = nodes[node].depth;
+    for (const Word* word : nodes[node].words) {
+      const auto at = std::find_if(groups.begin(), groups.end(),
+                                   [&](const Branch& group) { return group.words[0]->ids[depth] == word->ids[depth]; });
+      (at == groups.end() ? groups.emplace_back() : *at).words.push_back(word);
+    }
+    for (Branch& group : groups) {
+      const Word& first = *group.words[0];
+      const auto all = [&](auto&& holds) { return std::all_of(group.words.begin(), group.words.end(), holds); };
+      LabelEdge edge{static_cast<uint32_t>(node), first.ids[depth], first.label};
+      if (!all([&](const Word* word) { return word->label == first.label; })) {
+        edge.target = labels + static_cast<uint32_t>(nodes.size()) - 1;
+        // To where they part.
+        group.depth = depth;
+        do {
+          ++group.depth;
+          for (const Word* word : group.words) {
+            if (word->ids.size() > group.depth) continue;
+            return refuse("--label", "the word \"" + word->text +
+                                         "\" is the beginning of a word of another label: end both alike, with a full "
+                                         "stop or a line break, say");
+          }
+        } while (all([&](const Word* word) { return word->ids[group.depth] == first.ids[group.depth]; }));
+        out.paths.emplace_back(first.ids.begin(), first.ids.begin() + static_cast<std::ptrdiff_t>(group.depth));
+        tokens += group.depth;
+        nodes.push_back(group);
+      }
+      out.edges.push_back(edge);
+    }
+  }
+  if (out.paths.size() > max_branches || out.longest_path() > max_branch_tokens || out.edges.size() > max_edges ||
+      tokens > max_continuation) {
+    return refuse("--label", "the words share too many of their first tokens: give shorter ones");
+  }
+  if (notes != nullptr) {
+    notes->push_back("words of different labels begin alike: " + std::to_string(tokens) +
+                     " tokens behind every text tell them apart");
+  }
+  return {};
+}
+
 }  // namespace
+
+size_t LabelTokens::longest_path() const {
+  size_t longest = 0;
+  for (const Ids& path : paths) longest = std::max(longest, path.size());
+  return longest;
+}
+
+std::vector<float> LabelTokens::matrix(const std::vector<float>& output, uint64_t width) const {
+  std::vector<float> rows;
+  const auto add = [&](uint32_t id) {
+    const auto row = output.begin() + static_cast<std::ptrdiff_t>(id * width);
+    rows.insert(rows.end(), row, row + static_cast<std::ptrdiff_t>(width));
+  };
+  for (const LabelEdge& edge : edges) add(edge.token);
+  for (const Ids& ids : classes) {
+    for (const uint32_t id : ids) add(id);
+    rows.insert(rows.end(), (words - ids.size()) * width, 0.0f);
+  }
+  return rows;
+}
+
+std::vector<float> LabelTokens::bias(std::span<const float> of_class) const {
+  std::vector<float> rows;
+  for (const LabelEdge& edge : edges) rows.push_back(edge.target < of_class.size() ? of_class[edge.target] : 0.0f);
+  for (size_t c = 0; c < classes.size(); ++c) {
+    rows.insert(rows.end(), classes[c].size(), of_class[c]);
+    rows.insert(rows.end(), words - classes[c].size(), kNoWord);
+  }
+  return rows;
+}
+
+std::vector<float> LabelTokens::path_rows() const {
+  std::vector<float> rows;
+  for (const Ids& path : paths) {
+    rows.insert(rows.end(), path.begin(), path.end());
+    rows.insert(rows.end(), longest_path() - path.size(), -1.0f);
+  }
+  return rows;
+}
+
+std::vector<float> LabelTokens::edge_rows() const {
+  std::vector<float> rows;
+  for (const LabelEdge& edge : edges) {
+    rows.push_back(static_cast<float>(edge.node));
+    rows.push_back(static_cast<float>(edge.target));
+  }
+  return rows;
+}
 
 Result<LabelTokens> tokenize_labels(const LabelWords& labels, const TokenizerSpec& tokenizer, uint32_t rows,
                                     std::vector<std::string>* notes) {
@@ -91,27 +249,12 @@ Result<LabelTokens> tokenize_labels(const LabelWords& labels, const TokenizerSpe
   LabelTokens out;
   ONEPASS_TRY_ASSIGN(around, around_text(encoder, labels.prompt, notes));
   out.around = std::move(around);
-  std::map<uint32_t, std::string> taken;
-  for (const Label& label : labels.labels) {
-    std::vector<uint32_t>& ids = out.classes.emplace_back();
-    for (const std::string& word : label.words) {
-      ONEPASS_TRY_ASSIGN(word_ids, encoder.ids(word, false));
-      if (word_ids.empty()) return refuse("--label", "a word of the label " + label.name + " has no token");
-      if (word_ids.size() > 1 && notes != nullptr) {
-        notes->push_back("the word \"" + word + "\" has " + std::to_string(word_ids.size()) +
-                         " tokens, and its first one counts");
-      }
-      const auto [at, fresh] = taken.emplace(word_ids[0], label.name);
-      if (!fresh && at->second != label.name) {
-        return refuse("--label", "words of the labels " + at->second + " and " + label.name +
-                                     " begin with the same token: give other words");
-      }
-      if (fresh) ids.push_back(word_ids[0]);
-    }
-    if (ids.empty()) return refuse("--label", "the label " + label.name + " has no word");
-    out.words = std::max(out.words, ids.size());
+  ONEPASS_TRY_ASSIGN(words, read_words(labels, encoder));
+  if (first_tokens_suffice(words)) {
+    ONEPASS_TRY(take_first_tokens(words, labels.labels.size(), out, notes));
+  } else {
+    ONEPASS_TRY(grow_tree(words, static_cast<uint32_t>(labels.labels.size()), out, notes));
   }
-  if (out.words > 64) return refuse("--label", "a label can have 64 words at most");
   return out;
 }
 

@@ -2,7 +2,7 @@
 // classes are words: only their rows of the output matrix are stored, as a head.
 #pragma once
 
-#include <map>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -22,19 +22,37 @@ struct LabelWords {
   std::string content_free;   // a text whose logits are subtracted, such as "N/A"; empty: none
 };
 
-// The prompt and the words as tokens.
-struct LabelTokens {
-  std::vector<std::vector<uint32_t>> classes;  // by label: the first token of each of its words, none twice
-  size_t words = 0;                            // the most of a class
-  std::vector<TemplateEntry> around;           // the prompt, the text included
+// A token that may follow at a node of a tree of words (engine/runtime/word_tree.h).
+struct LabelEdge {
+  uint32_t node = 0;
+  uint32_t token = 0;
+  uint32_t target = 0;  // a class, or the classes' number more than a node less 1
 };
 
-// invalid_argument where labels are not told apart by their words' first tokens, or the prompt has no {text}. `rows`:
-// the vocabulary of the model. `notes`: words of several tokens, and prompts that the text would grow together with.
+// The prompt and the words as tokens.
+struct LabelTokens {
+  std::vector<TemplateEntry> around;  // the prompt, the text included
+  // Where the first tokens of words tell the labels apart: by label, each of them once.
+  std::vector<std::vector<uint32_t>> classes;
+  size_t words = 0;  // the most of a class
+  // Where they do not: what may follow, by node, and the tokens that lead to each node but the root.
+  std::vector<LabelEdge> edges;
+  std::vector<std::vector<uint32_t>> paths;
+
+  bool empty() const { return classes.empty() && edges.empty(); }
+  size_t longest_path() const;
+  // The head's rows of the output matrix; zeros where a class has fewer words than others.
+  std::vector<float> matrix(const std::vector<float>& output, uint64_t width) const;
+  // What is added to them, by the class that they belong to.
+  std::vector<float> bias(std::span<const float> of_class) const;
+  // The tensors words.path.w and words.edge.w.
+  std::vector<float> path_rows() const;
+  std::vector<float> edge_rows() const;
+};
+
+// invalid_argument where words do not tell the labels apart, or the prompt has no {text}. `rows`: the vocabulary of the
+// model. `notes`: words of several tokens, and prompts that the text would grow together with.
 Result<LabelTokens> tokenize_labels(const LabelWords& labels, const TokenizerSpec& tokenizer, uint32_t rows,
                                     std::vector<std::string>* notes);
-
-// Added to the logit of a place without a word: far below every logit, and finite.
-constexpr float kNoWord = -1e30f;
 
 }  // namespace onepass::convert

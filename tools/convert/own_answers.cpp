@@ -17,11 +17,8 @@ Status calibrate(const LabelWords& labels, const LabelTokens& words, ModelConten
   std::vector<float> logits(model.total_classes());
   TextResult result;
   ONEPASS_TRY(session.classify({&text, 1}, {}, {&result, 1}, logits, {}));
-  std::vector<float> bias;
-  for (size_t c = 0; c < words.classes.size(); ++c) {
-    bias.insert(bias.end(), words.classes[c].size(), -logits[c]);
-    bias.insert(bias.end(), words.words - words.classes[c].size(), kNoWord);
-  }
+  for (float& logit : logits) logit = -logit;
+  const std::vector<float> bias = words.bias(logits);
   for (TensorContent& tensor : content.tensors) {
     if (tensor.name != "heads.0.b") continue;
     tensor.fill = [bias](std::span<uint8_t> out) -> Status {

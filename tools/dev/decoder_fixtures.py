@@ -15,6 +15,7 @@ import zlib
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import mobilellm_reference
 import numpy as np
 import torch
 import transformers
@@ -53,7 +54,7 @@ class Case:
 
 CLASSES = {
     "llama": "Llama", "mistral": "Mistral", "qwen2": "Qwen2", "qwen3": "Qwen3", "gemma2": "Gemma2",
-    "gemma3": "Gemma3Text", "phi3": "Phi3",
+    "gemma3": "Gemma3Text", "phi3": "Phi3", "mobilellm": "MobileLLM",
 }
 
 
@@ -70,6 +71,9 @@ LLAMA3 = rope("llama3", 500000.0, factor=8.0, low_freq_factor=1.0, high_freq_fac
               original_max_position_embeddings=16)
 
 
+YARN = {"factor": 4.0, "original_max_position_embeddings": 10}
+
+
 def longrope(pairs: int, theta: float = 10000.0, **more) -> dict:
     return rope("longrope", theta, short_factor=[1 + 0.05 * i for i in range(pairs)],
                 long_factor=[1.5 + 0.7 * i for i in range(pairs)], **more)
@@ -84,6 +88,8 @@ CASES = [
                                                   rope_parameters=rope("linear", factor=2.5)), 4, dtype="f32"),
     Case("llama", "padding_ends_a_text", "llama2", sizes(2, 20, 2, 2, 30, eos_token_id=3, pad_token_id=3,
                                                          hidden_act="gelu"), 28, MULTI),
+    Case("llama", "yarn", "llama3", sizes(3, 32, 2, 1, 33, rope_parameters=rope(
+        "yarn", 20.0, **YARN, beta_fast=1.0, beta_slow=0.1, attention_factor=0.9)), 3, dtype="bf16"),
     Case("mistral", "window_5", "llama2", sizes(3, 24, 4, 2, 33, sliding_window=5)),
     Case("mistral", "nemo", "tekken", sizes(2, 20, 4, 2, 29, head_dim=12, sliding_window=None,
                                             rope_parameters=rope(theta=1000000.0)), 3, dtype="bf16"),
@@ -97,11 +103,17 @@ CASES = [
                                                              max_window_layers=1), 1, REGRESSION, old=True),
     Case("qwen2", "no_padding", "qwen2", sizes(3, 22, 1, 1, 30, pad_token_id=None), 28, MULTI, "bf16"),
     Case("qwen2", "f32", "qwen2", sizes(2, 24, 6, 3, 17, sliding_window=3), 2, dtype="f32"),
+    Case("qwen2", "yarn", "qwen2", sizes(2, 48, 3, 1, 21, rope_parameters=rope("yarn", 1000.0, **YARN)), 4),
+    Case("qwen2", "yarn_old", "qwen2", sizes(2, 40, 2, 2, 25, rope_parameters=rope(
+        "yarn", 1e6, factor=2.5, original_max_position_embeddings=16, mscale=1.2, mscale_all_dim=0.8)), 1, REGRESSION,
+         old=True),
     Case("qwen3", "wide_heads", "qwen2", sizes(2, 18, 3, 1, 31, head_dim=14, rope_parameters=rope(theta=1e6))),
     Case("qwen3", "biases", "qwen2", sizes(2, 24, 4, 2, 19, head_dim=6, attention_bias=True), 3, dtype="bf16"),
     Case("qwen3", "windows", "qwen2", sizes(4, 20, 4, 4, 26, head_dim=8, use_sliding_window=True, sliding_window=5,
                                             max_window_layers=2), 1, REGRESSION),
     Case("qwen3", "old", "qwen2", sizes(3, 17, 2, 1, 22, head_dim=10), 7, MULTI, old=True),
+    Case("qwen3", "yarn", "qwen2", sizes(2, 22, 2, 1, 30, head_dim=16, rope_parameters=rope(
+        "yarn", 100.0, **YARN, beta_fast=2.0, beta_slow=0.2, truncate=False)), 2),
     Case("qwen3", "f32", "qwen2", sizes(2, 26, 8, 2, 35, head_dim=4, rms_norm_eps=1e-5), 2, dtype="f32"),
     Case("gemma2", "softcap_2", "gemma", sizes(3, 24, 4, 2, 33, head_dim=12, query_pre_attn_scalar=5,
                                                attn_logit_softcapping=2.0, sliding_window=4)),
@@ -135,6 +147,15 @@ CASES = [
                                                         partial_rotary_factor=0.6, sliding_window=30,
                                                         rope_parameters=longrope(3)), 5, MULTI, old=True),
     Case("phi3", "f32_partial", "llama2", sizes(4, 16, 2, 1, 15, partial_rotary_factor=0.5), 2, dtype="f32"),
+    Case("mobilellm", "layers_shared", "llama2", sizes(2, 24, 4, 2, 33, layer_sharing=True, share_embedding=True)),
+    Case("mobilellm", "seven_heads_a_group", "llama2", sizes(3, 28, 14, 2, 37, share_embedding=True), 3, dtype="bf16"),
+    Case("mobilellm", "one_layer_twice", "llama2", sizes(1, 18, 3, 1, 25, layer_sharing=True, pad_token_id=None), 1,
+         REGRESSION),
+    Case("mobilellm", "biases_linear", "llama2", sizes(2, 20, 2, 2, 19, attention_bias=True, mlp_bias=True,
+                                                       layer_sharing=True, rope_parameters=rope("linear", factor=2.0)),
+         5, MULTI),
+    Case("mobilellm", "f32_padding_ends_a_text", "llama2", sizes(3, 30, 5, 5, 22, eos_token_id=3, pad_token_id=3), 28,
+         MULTI, "f32"),
 ]
 
 
@@ -161,6 +182,23 @@ WORDS = [
         3, 18, 3, 1, 25, head_dim=6, query_pre_attn_scalar=6, sliding_window=9, max_position_embeddings=120,
         attn_logit_softcapping=3.0, final_logit_softcapping=2.0),
           "thank you\n{text}\nit is a", {"cat": [" cat", "cat"], "dog": [" dog"], "it": [" it", "it", "It"]}),
+    # Labels that begin alike: two words and three, below one node and below one another; some words apart from them.
+    Words("llama_begin_alike", "Llama", "llama3", sizes(2, 24, 4, 2, 33, max_position_embeddings=120),
+          "Is the text below good?\n\"{text}\"\nAnswer:",
+          {"good": [" very good", " good"], "bad": [" very bad"], "happy": [" very very happy.", " love"],
+           "sad": [" very very sad and", " very very hate"]}),
+    Words("qwen2_begin_alike", "Qwen2", "qwen2", sizes(
+        3, 20, 5, 1, 21, max_position_embeddings=120, tie_word_embeddings=True, use_sliding_window=True,
+        sliding_window=7, max_window_layers=1),
+          "<s>user\nthe cat is happy and the dog is sad\n{text}</s>\n<s>assistant\n",
+          {"good": ["the cat is good</s>"], "bad": ["the cat is bad</s>"], "neither": ["the cat is</s>"]}, "bf16"),
+    Words("gemma2_begin_alike", "Gemma2", "gemma", sizes(
+        3, 18, 3, 1, 25, head_dim=6, query_pre_attn_scalar=6, sliding_window=9, max_position_embeddings=120,
+        attn_logit_softcapping=3.0, final_logit_softcapping=2.0),
+          "thank you\n{text}\nit is", {"happy": [" not sad", " happy"], "sad": [" not happy", " not good", " sad"]}),
+    Words("mobilellm_shared", "MobileLLM", "llama2", sizes(2, 24, 4, 2, 33, max_position_embeddings=120,
+                                                           layer_sharing=True, share_embedding=True),
+          "it is {text}.\nthe", {"cat": ["cat."], "cat and dog": ["cat and dog"], "dog": ["dog"]}),
 ]
 
 
@@ -204,7 +242,7 @@ class Stages:
 
     def __init__(self, base: torch.nn.Module):
         self.rows = []
-        for layer in base.layers:
+        for layer in dict.fromkeys(base.layers):  # one that runs twice is there twice
             layer.register_forward_pre_hook(self.before, with_kwargs=True)
             layer.register_forward_hook(self.after)
         base.norm.register_forward_hook(self.after)
@@ -224,11 +262,17 @@ def make_words(case: Words, root: Path) -> None:
     tokenizer = TOKENIZERS[case.tokenizer]()
     tokenizer.save(str(folder / "tokenizer.json"))
     ends = {f"{n}_token_id": tokenizer.token_to_id(t) for n, t in (("bos", "<s>"), ("eos", "</s>"), ("pad", "<pad>"))}
-    config = getattr(transformers, case.model + "Config")(**({"vocab_size": tokenizer.get_vocab_size()} | ends | case.config))
+    options = {"vocab_size": tokenizer.get_vocab_size()} | ends | case.config
     name = case.model + "ForCausalLM"
+    mobile = case.model == "MobileLLM"
+    if mobile:
+        model = mobilellm_reference.language_model(options)
+        config = model.config
+    else:
+        config = getattr(transformers, case.model + "Config")(**options)
+        config._attn_implementation = "eager"
+        model = getattr(transformers, name)(config)
     config.architectures = [name]
-    config._attn_implementation = "eager"
-    model = getattr(transformers, name)(config)
     randomize(model, zlib.crc32(case.name.encode()), 0.0 if case.model.startswith("Gemma") else 1.0)
     tensors = {n: p.detach().to(DTYPES[case.dtype]).contiguous() for n, p in model.state_dict().items()}
     model.load_state_dict({n: t.float() for n, t in tensors.items()})
@@ -237,21 +281,44 @@ def make_words(case: Words, root: Path) -> None:
         del tensors["lm_head.weight"]
     save_file(tensors, folder / "model.safetensors", metadata={"format": "pt"})
     (folder / "config.json").write_text(json.dumps(config.to_dict(), indent=1))
+    if mobile:
+        mobilellm_reference.write_config(config, options, name, folder)
+        mobilellm_reference.repeat_layers(model, options)
     (folder / "labels.json").write_text(json.dumps({"template": case.prompt, "labels": case.labels}, indent=1))
 
     encode = PreTrainedTokenizerFast(tokenizer_file=str(folder / "tokenizer.json"))
-    firsts = [sorted({encode(w, add_special_tokens=False)["input_ids"][0] for w in words}) for words in case.labels.values()]
-    assert len({i for f in firsts for i in f}) == sum(map(len, firsts)), firsts
+    words = [[encode(w, add_special_tokens=False)["input_ids"] for w in words] for words in case.labels.values()]
     texts = [TEXTS[0], TEXTS[2], TEXTS[3], TEXTS[4], "a"]
     ids, starts, logits = [], [0], []
     for text in texts:
-        encoded = encode(case.prompt.replace("{text}", text), return_tensors="pt")["input_ids"]
-        with torch.no_grad():
-            last = model(input_ids=encoded).logits[0, -1]
-        ids += encoded[0].tolist()
+        encoded = encode(case.prompt.replace("{text}", text))["input_ids"]
+        ids += encoded
         starts.append(len(ids))
-        logits.append(np.array([torch.logsumexp(last[f], 0) for f in firsts]))
+        logits.append(label_logits(model, encoded, words))
     save_expected(folder, texts, ids, starts, logits, [])
+
+
+def label_logits(model: torch.nn.Module, prompt: list, words: list) -> np.ndarray:
+    """By label: log(sum(exp)) of its words' scores. A word's score is the logit of its first token, and at each further
+    one log softmax among the tokens with which any word goes on that begins alike. Every beginning is a call of its own."""
+    every = [tuple(w) for label in words for w in label]
+    seen: dict = {}
+
+    def after(begin: tuple) -> torch.Tensor:
+        if begin not in seen:
+            with torch.no_grad():
+                seen[begin] = model(input_ids=torch.tensor([prompt + list(begin)])).logits[0, -1]
+        return seen[begin]
+
+    def score(word: tuple) -> float:
+        total = after(())[word[0]]
+        for k in range(1, len(word)):
+            others = sorted({w[k] for w in every if w[:k] == word[:k] and len(w) > k})
+            if len(others) > 1:
+                total = total + torch.log_softmax(after(word[:k])[others], 0)[others.index(word[k])]
+        return float(total)
+
+    return np.array([np.logaddexp.reduce(sorted(score(w) for w in {tuple(w) for w in label})) for label in words])
 
 
 def pooled_token(ids: list, pad: int | None) -> int:
@@ -269,13 +336,18 @@ def make(case: Case, root: Path) -> None:
     tokenizer.save(str(folder / "tokenizer.json"))
     ends = {"bos_token_id": tokenizer.token_to_id("<s>"), "eos_token_id": tokenizer.token_to_id("</s>"),
             "pad_token_id": tokenizer.token_to_id("<pad>")}
-    config = getattr(transformers, CLASSES[case.family] + "Config")(
-        **({"vocab_size": tokenizer.get_vocab_size(), "num_labels": case.classes, "problem_type": case.problem} | ends |
-           case.config))
+    options = {"vocab_size": tokenizer.get_vocab_size(), "num_labels": case.classes,
+               "problem_type": case.problem} | ends | case.config
     name = CLASSES[case.family] + "ForSequenceClassification"
+    mobile = case.family == "mobilellm"
+    if mobile:
+        model = mobilellm_reference.classifier(options)
+        config = model.config
+    else:
+        config = getattr(transformers, CLASSES[case.family] + "Config")(**options)
+        config._attn_implementation = "eager"
+        model = getattr(transformers, name)(config)
     config.architectures = [name]
-    config._attn_implementation = "eager"
-    model = getattr(transformers, name)(config)
     randomize(model, zlib.crc32(f"{case.family}/{case.name}".encode()), 0.0 if case.family.startswith("gemma") else 1.0)
     tensors = {n: p.detach().to(DTYPES[case.dtype]).contiguous() for n, p in model.state_dict().items()}
     model.load_state_dict({n: t.float() for n, t in tensors.items()})
@@ -284,6 +356,9 @@ def make(case: Case, root: Path) -> None:
     save_file(tensors, folder / "model.safetensors", metadata={"format": "pt"})
     if case.old:
         write_as_before_5(folder)
+    if mobile:
+        mobilellm_reference.write_config(config, options, name, folder)
+        mobilellm_reference.repeat_layers(model, options)
 
     encode = PreTrainedTokenizerFast(tokenizer_file=str(folder / "tokenizer.json"))
     stages = Stages(model.model)
@@ -291,14 +366,19 @@ def make(case: Case, root: Path) -> None:
     for text in case.texts:
         encoded = encode(text, truncation=True, max_length=config.max_position_embeddings, return_tensors="pt")
         stages.rows = []
-        with torch.no_grad():
-            out = model(input_ids=encoded["input_ids"], attention_mask=torch.ones_like(encoded["input_ids"]))
         text_ids = encoded["input_ids"][0].tolist()
-        pooled.append(len(ids) + pooled_token(text_ids, config.pad_token_id))
+        with torch.no_grad():
+            if mobile:
+                out, at = mobilellm_reference.logits(model, encoded["input_ids"])
+            else:
+                out = model(input_ids=encoded["input_ids"],
+                            attention_mask=torch.ones_like(encoded["input_ids"])).logits[0]
+                at = pooled_token(text_ids, config.pad_token_id)
+        pooled.append(len(ids) + at)
         ids += text_ids
         starts.append(len(ids))
         hidden.append(stages.rows)
-        logits.append(out.logits[0].numpy())
+        logits.append(out.numpy())
     save_expected(folder, case.texts, ids, starts, logits, list(zip(*hidden)), pooled)
 
 

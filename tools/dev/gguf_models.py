@@ -2,7 +2,8 @@
 
     python tools/dev/gguf_models.py tests/fixtures/gguf/models [name ...]
 
-For each case a folder with config.json, model.safetensors and tokenizer.json as transformers and tokenizers write them,
+For each case a folder with config.json, model.safetensors and tokenizer.json as transformers and tokenizers write them
+(language models in the folder words beside OUT),
 and model.gguf with the same weights, named and laid out as llama.cpp's converter does (q and k of Llama in pairs of rows,
 Gemma's norms with 1 added, position tables cut, poolers dropped). The tests convert both and compare. Seeds are fixed.
 """
@@ -288,7 +289,7 @@ DECODER_NAMES = {
     "layers.{}.self_attn.qkv_proj": "blk.{}.attn_qkv", "layers.{}.post_attention_layernorm": "blk.{}.ffn_norm",
     "layers.{}.mlp.gate_proj": "blk.{}.ffn_gate", "layers.{}.mlp.up_proj": "blk.{}.ffn_up",
     "layers.{}.mlp.gate_up_proj": "blk.{}.ffn_up", "layers.{}.mlp.down_proj": "blk.{}.ffn_down",
-    "norm": "output_norm", "score": "cls.output"}
+    "norm": "output_norm", "score": "cls.output", "lm_head": "output"}
 GEMMA_NAMES = DECODER_NAMES | {
     "layers.{}.post_attention_layernorm": "blk.{}.post_attention_norm",
     "layers.{}.pre_feedforward_layernorm": "blk.{}.ffn_norm",
@@ -341,7 +342,12 @@ def llama(c, tensors: dict, writer: GGUFWriter, labels: list) -> dict:
 
 
 def qwen(c, tensors: dict, writer: GGUFWriter, labels: list) -> dict:
-    writer.add_rope_freq_base(c.rope_parameters["rope_theta"])
+    rope = c.rope_parameters
+    writer.add_rope_freq_base(rope["rope_theta"])
+    if rope["rope_type"] == "yarn":
+        writer.add_rope_scaling_type(RopeScalingType.YARN)
+        writer.add_rope_scaling_factor(rope["factor"])
+        writer.add_rope_scaling_orig_ctx_len(rope["original_max_position_embeddings"])
     if hasattr(c, "head_dim"):
         writer.add_key_length(c.head_dim)
         writer.add_value_length(c.head_dim)
@@ -396,7 +402,7 @@ LLAMA3_ROPE = {"rope_type": "llama3", "rope_theta": 500000.0, "factor": 32.0, "l
                "high_freq_factor": 4.0, "original_max_position_embeddings": 8192}
 
 
-# name: class, config, GGUF architecture, its function, tokenizer, labels, type of the matrices
+# name: class, config, GGUF architecture, its function, tokenizer, labels (0: a language model), type of the matrices
 CASES = {
     "bert_f32": ("Bert", base(2, 24, 3, 40), "bert", bert, "bert", 3, "F32"),
     "bert_f16": ("Bert", base(1, 20, 5, 33, layer_norm_eps=1e-5), "bert", bert, "bert", 2, "F16"),
@@ -441,12 +447,20 @@ CASES = {
                                   rope_parameters={"rope_type": "longrope", "rope_theta": 250000.0,
                                                    "short_factor": [1.0, 1.05, 1.25], "long_factor": [1.5, 2.25, 3.0]}),
                   "phi3", phi3, "llama", 3, "BF16"),
+    "llama_untied_f32": ("Llama", grouped(2, 24, 4, 2, 33), "llama", llama, "llama-bpe", 0, "F32"),
+    "qwen2_yarn_q4_0": ("Qwen2", grouped(2, 64, 4, 2, 32, tie_word_embeddings=True, rope_parameters={
+        "rope_type": "yarn", "rope_theta": 10000.0, "factor": 4.0, "original_max_position_embeddings": 16}), "qwen2", qwen,
+                        "qwen2", 0, "Q4_0"),
+    "qwen3_untied_q8_0": ("Qwen3", grouped(1, 32, 2, 1, 64, head_dim=32), "qwen3", qwen, "qwen2", 0, "Q8_0"),
+    "gemma2_softcap_f16": ("Gemma2", grouped(3, 24, 4, 2, 33, head_dim=12, query_pre_attn_scalar=12, sliding_window=4,
+                                             attn_logit_softcapping=2.0, final_logit_softcapping=3.0), "gemma2", gemma,
+                           "gemma", 0, "F16"),
 }
 
 
 def make(name: str, root: Path) -> None:
     classes, config, arch, export, pre, labels, dtype = CASES[name]
-    folder = root / name
+    folder = root / name if labels else root.parent / "words" / name
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     scores: dict = {}
@@ -464,14 +478,20 @@ def make(name: str, root: Path) -> None:
                {"pad": "[PAD]", "eos": "[SEP]", "bos": "[CLS]", "cls": "[CLS]", "sep": "[SEP]"}.items()}
         config = config | ids
     c = getattr(transformers, classes + "Config")(
-        **({"vocab_size": tokenizer.get_vocab_size(), "num_labels": labels, "problem_type": SINGLE} | config))
-    c.architectures = [classes + "ForSequenceClassification"]
+        **({"vocab_size": tokenizer.get_vocab_size()} |
+           ({"num_labels": labels, "problem_type": SINGLE} if labels else {}) | config))
+    c.architectures = [classes + "ForSequenceClassification" if labels else classes.removesuffix("Text") + "ForCausalLM"]
     model = getattr(transformers, c.architectures[0])(c)
     randomize(model, zlib.crc32(name.encode()))
     tensors = {n: p.detach().numpy().copy() for n, p in model.state_dict().items() if "position_ids" not in n}
     if pre in ("roberta-bpe", "t5"):
         tensors["roberta.embeddings.position_embeddings.weight"][: c.pad_token_id + 1] = 0
-    save_config(c, labels, folder)
+    if labels:
+        save_config(c, labels, folder)
+    else:
+        (folder / "config.json").write_text(json.dumps(c.to_dict(), indent=1))
+        if c.tie_word_embeddings:
+            del tensors["lm_head.weight"]
     # Labels beyond those that transformers gives without being told: llama.cpp's converter drops the latter.
     writer = GGUFWriter(folder / "model.gguf", arch)
     out = export(c, dict(tensors), writer, [f"label {i}" for i in range(labels)])
