@@ -344,7 +344,7 @@ TEST(GgufDecoders, KeysThatMeanAnotherModelAreRefused) {
   };
   const Case all[] = {
       {"llama", "a scaling of another kind",
-       [](GgufFile& f, const std::string& a) { f.key_text(a + "rope.scaling.type", "yarn"); }, Code::unsupported},
+       [](GgufFile& f, const std::string& a) { f.key_text(a + "rope.scaling.type", "dynamic"); }, Code::unsupported},
       {"llama", "linear without a factor",
        [](GgufFile& f, const std::string& a) { f.key_text(a + "rope.scaling.type", "linear"); }, Code::missing_key},
       {"llama", "heads by layer",
