@@ -28,8 +28,16 @@ class WeightFile {
   virtual std::vector<std::string> names() const = 0;  // sorted
   // Row-major; null where there is no such tensor.
   virtual const std::vector<uint64_t>* shape(std::string_view name) const noexcept = 0;
-  // How the file stores it; nullopt where there is no such tensor, or for numbers of another kind.
+  // How the file stores it, or a type that loses as much on the way to a layout; nullopt where there is no such tensor,
+  // or for numbers of another kind.
   virtual std::optional<GgmlType> stored_type(std::string_view name) const noexcept = 0;
+  // What people call it.
+  virtual std::string stored_name(std::string_view name) const {
+    const auto type = stored_type(name);
+    return type ? info_of(*type).name : "other numbers";
+  }
+  // Whether the tensor changes nothing wherever it belongs, so that a model without it is the same.
+  virtual bool adds_nothing(std::string_view) const { return false; }
   // The values in row-major order. Errors: missing_tensor, bad_dtype, non_finite, truncated, io_error.
   virtual Result<std::vector<float>> read_f32(std::string_view name) const noexcept = 0;
   // For stored_type Q4_0, Q4_1 and Q4_K; bad_dtype for others. Errors besides those of read_f32: bad_value (a scale

@@ -32,7 +32,9 @@ void add_convert(CLI::App& app) {
   command->add_option("-o,--output", options->output, "The file to write")->required();
   command
       ->add_option("--weights", options->weights,
-                   "Type of the products' weights (default: int8; of a .gguf file: source, as it has them)")
+                   "Type of the products' weights (default: int8; of a .gguf file or a GPTQ or AWQ checkpoint: source, "
+                   "as it has "
+                   "them)")
       ->check(CLI::IsMember({"f32", "f16", "int8", "int4", "source"}));
   command->add_option("--group", options->group, "Inputs that share a scale in int4 products")
       ->check(CLI::IsMember({32, 64}))

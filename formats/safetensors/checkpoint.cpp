@@ -49,6 +49,10 @@ Error changed_file(const std::string& name, uint64_t offset) {
   return make_error(Code::truncated, offset, name, "the file became shorter while it was read; download it again");
 }
 
+Error no_such_tensor(std::string_view name) {
+  return make_error(Code::missing_tensor, Error::no_offset, name, "the checkpoint has no such tensor");
+}
+
 // A shard lies beside its index: its name is one path component that means the same on every system.
 bool is_shard_name(std::string_view name) {
   return is_valid_name(name) && name.ends_with(".safetensors") && !name.starts_with(".") &&
@@ -180,29 +184,57 @@ std::optional<GgmlType> Checkpoint::stored_type(std::string_view name) const noe
   }
 }
 
+template <class F>
+Status Checkpoint::for_each_block(const SafetensorsEntry& entry, F&& f) const {
+  const File& file = files_[file_of_.find(entry.name)->second];
+  std::ifstream stream;
+  ONEPASS_TRY(open_file(file.path, file.name, stream));
+  stream.seekg(static_cast<std::streamoff>(entry.begin));
+  const size_t size = size_of(entry.dtype);
+  const auto elements = static_cast<size_t>(entry.elements);
+  std::vector<uint8_t> block(std::min<size_t>(kBlockBytes, elements * size));
+  for (size_t done = 0; done < elements;) {
+    const size_t count = std::min(elements - done, block.size() / size);
+    if (!read_exactly(stream, block.data(), count * size)) {
+      return changed_file(file.name + ": " + entry.name, entry.begin + done * size);
+    }
+    ONEPASS_TRY(f(std::span<const uint8_t>(block).first(count * size), done));
+    done += count;
+  }
+  return {};
+}
+
 Result<std::vector<float>> Checkpoint::read_f32(std::string_view name) const noexcept {
   try {
     const SafetensorsEntry* entry = find(name);
-    if (entry == nullptr) {
-      return make_error(Code::missing_tensor, Error::no_offset, name, "the checkpoint has no such tensor");
-    }
-    const File& file = files_[file_of_.find(name)->second];
-    const std::string where = file.name + ": " + entry->name;
-    std::ifstream stream;
-    ONEPASS_TRY(open_file(file.path, file.name, stream));
-    stream.seekg(static_cast<std::streamoff>(entry->begin));
+    if (entry == nullptr) return no_such_tensor(name);
+    const std::string where = files_[file_of_.find(name)->second].name + ": " + entry->name;
     std::vector<float> values(static_cast<size_t>(entry->elements));
-    const size_t size = size_of(entry->dtype);
-    std::vector<uint8_t> block(std::min<size_t>(kBlockBytes, values.size() * size));
-    for (size_t done = 0; done < values.size();) {
-      const size_t count = std::min(values.size() - done, block.size() / size);
-      if (!read_exactly(stream, block.data(), count * size)) return changed_file(where, entry->begin + done * size);
-      ONEPASS_TRY(convert_to_f32(entry->dtype, std::span(block).first(count * size),
-                                 std::span(values).subspan(done, count), done, where));
-      done += count;
-    }
+    ONEPASS_TRY(for_each_block(*entry, [&](std::span<const uint8_t> bytes, size_t done) {
+      const auto out = std::span(values).subspan(done, bytes.size() / size_of(entry->dtype));
+      return convert_to_f32(entry->dtype, bytes, out, done, where);
+    }));
     if (values.empty())
       ONEPASS_TRY(convert_to_f32(entry->dtype, {}, {}, 0, where));  // the dtype is checked all the same
+    return values;
+  } catch (...) {
+    return make_error(Code::out_of_memory, Error::no_offset, name, "out of memory while reading a tensor");
+  }
+}
+
+Result<std::vector<uint32_t>> Checkpoint::read_i32(std::string_view name) const noexcept {
+  try {
+    const SafetensorsEntry* entry = find(name);
+    if (entry == nullptr) return no_such_tensor(name);
+    if (entry->dtype != SafetensorsType::i32) {
+      return make_error(Code::bad_dtype, entry->begin, name, "the tensor is %s where I32 is expected",
+                        name_of(entry->dtype));
+    }
+    std::vector<uint32_t> values(static_cast<size_t>(entry->elements));
+    ONEPASS_TRY(for_each_block(*entry, [&](std::span<const uint8_t> bytes, size_t done) -> Status {
+      for (size_t i = 0; i < bytes.size(); ++i) values[done + i / 4] |= uint32_t{bytes[i]} << (8 * (i % 4));
+      return {};
+    }));
     return values;
   } catch (...) {
     return make_error(Code::out_of_memory, Error::no_offset, name, "out of memory while reading a tensor");

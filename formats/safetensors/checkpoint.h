@@ -31,6 +31,8 @@ class Checkpoint : public WeightFile {
 
   // The values in row-major order. Errors: missing_tensor, bad_dtype, non_finite, truncated, io_error.
   Result<std::vector<float>> read_f32(std::string_view name) const noexcept override;
+  // The values of a tensor of I32, by their bits.
+  Result<std::vector<uint32_t>> read_i32(std::string_view name) const noexcept;
 
   // SHA-256 over the bytes of the weight files, one after the other in the order of their names.
   Result<std::array<uint8_t, 32>> source_hash() const noexcept override;
@@ -42,6 +44,9 @@ class Checkpoint : public WeightFile {
     uint64_t size = 0;
   };
 
+  // Calls f(block, number of its first element) for the bytes of a tensor, in turn.
+  template <class F>
+  Status for_each_block(const SafetensorsEntry& entry, F&& f) const;
   Status add_file(const std::filesystem::path& path, std::string name,
                   const std::map<std::string, std::string>* weight_map);
 

@@ -243,6 +243,17 @@ TEST_F(Convert, TrimVocabulary) {
   expect_nothing_left();
 }
 
+TEST_F(Convert, PackedCheckpointsStayAsTheyAre) {
+  const std::string tokenizer = fixture_path("packed/tokenizer");
+  const std::string report =
+      run_ok({"convert", fixture_path("packed/gptq_sym_32"), "--tokenizer", tokenizer, "-o", out()});
+  EXPECT_TRUE(contains(report, "from GPTQ of 4 bits, without loss")) << report;
+  EXPECT_EQ(dtype_of(Json::parse(run_ok({"inspect", out(), "--json", "--verify"})), "qkv.w"), "i4");
+  const std::string asked = run_ok(
+      {"convert", fixture_path("packed/gptq_sym_32"), "--tokenizer", tokenizer, "-o", out(), "--weights", "int8"});
+  EXPECT_TRUE(contains(asked, "from GPTQ of 4 bits, quantised again")) << asked;
+}
+
 TEST_F(Convert, SourcesThatAreNone) {
   EXPECT_TRUE(contains(fail("no_such_model", {}), "not a folder"));
   const auto broken = folder_.path() / "broken";

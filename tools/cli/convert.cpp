@@ -14,6 +14,7 @@
 #include "tools/cli/commands.h"
 #include "tools/cli/common.h"
 #include "tools/convert/convert.h"
+#include "tools/convert/packed_import.h"
 #include "tools/convert/verify.h"
 
 namespace onepass::cli {
@@ -78,8 +79,8 @@ convert::Options conversion_options(const ConvertOptions& o) {
   out.source = o.source;
   out.tokenizer = o.tokenizer;
   out.head_from = o.head_from;
-  const bool is_gguf = out.source.extension() == ".gguf";
-  out.weights = kWeightTypes.at(!o.weights.empty() ? o.weights : is_gguf ? "source" : "int8");
+  const bool coded = out.source.extension() == ".gguf" || convert::is_packed(out.source);
+  out.weights = kWeightTypes.at(!o.weights.empty() ? o.weights : coded ? "source" : "int8");
   out.group = o.group;
   out.model_id = o.name;
   out.model_version = o.version;

@@ -18,6 +18,7 @@
 #include "models/family.h"
 #include "tools/convert/gguf_import.h"
 #include "tools/convert/own_answers.h"
+#include "tools/convert/packed_import.h"
 #include "tools/convert/stored.h"
 #include "tools/convert/trim_vocabulary.h"
 
@@ -423,7 +424,7 @@ class Tensors {
   Status check_leftover(std::vector<std::string>* notes) const {
     for (const std::string& name : checkpoint_->names()) {
       if (used_.contains(name)) continue;
-      if (is_ignored(name)) {
+      if (is_ignored(name) || checkpoint_->adds_nothing(name)) {
         if (notes != nullptr) notes->push_back("tensor " + name + " is not needed and left out");
         continue;
       }
@@ -602,10 +603,11 @@ AttentionType attention_of(const Options& options, const Config& config, const W
   return options.attention.value_or(integers ? AttentionType::i8 : AttentionType::f32);
 }
 
-// Matrices and tables of a GGUF file by what became of them.
+// Matrices and tables that were stored in blocks, by what became of them.
 using Fates = std::array<size_t, 3>;
 
-std::string quantisation_record(const Options& options, const Config& config, const Fates& fates) {
+std::string quantisation_record(const Options& options, const Config& config, const char* stored_by,
+                                const Fates& fates) {
   const std::string weights = type_name(options.weights);
   const std::string tables = type_name(options.embeddings.value_or(options.weights));
   std::string record = "products " + weights;
@@ -622,7 +624,8 @@ std::string quantisation_record(const Options& options, const Config& config, co
     record += std::string("; heads ") + (options.weights == WeightType::f16 ? "f16" : "f32");
   record += "; norms and biases f32";
   if (fates == Fates()) return record;
-  record += "; from GGUF: " + std::to_string(fates[static_cast<size_t>(Fate::exact)]) + " matrices without loss";
+  record += std::string("; from ") + stored_by + ": " + std::to_string(fates[static_cast<size_t>(Fate::exact)]) +
+            " matrices without loss";
   const size_t rounded = fates[static_cast<size_t>(Fate::rounded)], changed = fates[static_cast<size_t>(Fate::changed)];
   if (rounded != 0) record += ", " + std::to_string(rounded) + " with scales rounded to f16";
   if (changed != 0) record += ", " + std::to_string(changed) + " quantised again";
@@ -652,7 +655,10 @@ Result<Input> open_input(const Options& options, std::vector<std::string>* notes
   }
   ONEPASS_TRY_ASSIGN(folder, HuggingFaceFolder::open(options.source));
   ONEPASS_TRY_ASSIGN(checkpoint, Checkpoint::open(options.source));
-  return Input{std::move(folder), std::make_shared<const Checkpoint>(std::move(checkpoint)), {}, {}, {}};
+  auto file = std::make_shared<const Checkpoint>(std::move(checkpoint));
+  ONEPASS_TRY_ASSIGN(packed, open_packed(folder.config(), file));
+  if (packed.weights == nullptr) return Input{std::move(folder), std::move(file), {}, {}, {}};
+  return Input{std::move(folder), std::move(packed.weights), {}, {}, {}, packed.method};
 }
 
 }  // namespace
@@ -713,8 +719,8 @@ Result<ModelContent> convert_folder(const Options& options, std::vector<std::str
     }
     ONEPASS_TRY_ASSIGN(parts, tensors.find(need));
     const Layout layout = layout_of(*need.spec, options, *checkpoint, parts);
-    std::string origin = input.is_gguf ? describe_fate(layout, *checkpoint, parts) : std::string();
-    if (input.is_gguf && (need.spec->role == Role::matrix || need.spec->role == Role::table)) {
+    std::string origin = input.stored_by != nullptr ? describe_fate(layout, *checkpoint, parts) : std::string();
+    if (input.stored_by != nullptr && (need.spec->role == Role::matrix || need.spec->role == Role::table)) {
       ++fates[static_cast<size_t>(fate_of(layout, *checkpoint, parts))];
     }
     std::shared_ptr<const WeightFile> from = checkpoint;
@@ -739,7 +745,7 @@ Result<ModelContent> convert_folder(const Options& options, std::vector<std::str
     return {};
   }));
   ONEPASS_TRY(tensors.check_leftover(notes));
-  content.metadata.quantisation = quantisation_record(options, content.config, fates);
+  content.metadata.quantisation = quantisation_record(options, content.config, input.stored_by, fates);
   if (!trimmed.kept.empty()) {
     content.metadata.quantisation += "; vocabulary " + std::to_string(trimmed.kept.size()) + " of " +
                                      std::to_string(source.model.config.vocab) + " tokens";

@@ -430,7 +430,7 @@ Result<Input> import_gguf(const fs::path& path, const fs::path& head_from, bool 
   input.tokenizer = std::move(tokenizer);
   ONEPASS_TRY_ASSIGN(name, metadata.optional_text("general.name"));
   ONEPASS_TRY_ASSIGN(licence, metadata.optional_text("general.license"));
-  input.is_gguf = true;
+  input.stored_by = "GGUF";
   input.name = name.value_or("");
   input.licence = licence.value_or("");
   return input;

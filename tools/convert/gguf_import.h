@@ -19,7 +19,7 @@ struct Input {
   std::shared_ptr<const WeightFile> weights;
   std::optional<TokenizerSpec> tokenizer;  // nullopt: the folder's
   std::string name, licence;               // where the file has them
-  bool is_gguf = false;
+  const char* stored_by = nullptr;         // "GGUF", "GPTQ" or "AWQ", where weights lie in blocks of codes
 };
 
 // `head_from` is a folder of the same model, whose head is taken (its config.json says what the head is), or empty.

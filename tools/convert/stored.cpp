@@ -80,8 +80,7 @@ Fate fate_of(Layout layout, const WeightFile& weights, std::span<const std::stri
 std::string describe_fate(Layout layout, const WeightFile& weights, std::span<const std::string> parts) {
   std::vector<std::string> types;
   for (const std::string& part : parts) {
-    const auto type = weights.stored_type(part);
-    const std::string name = type ? info_of(*type).name : "other numbers";
+    const std::string name = weights.stored_name(part);
     if (std::find(types.begin(), types.end(), name) == types.end()) types.push_back(name);
   }
   std::string text;
