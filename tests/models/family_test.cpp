@@ -30,12 +30,17 @@ std::vector<std::string> folders(const std::filesystem::path& path) {
   return names;
 }
 
-// A family's fixtures are a folder of checkpoints.
+// A family's fixtures are a folder of checkpoints with their tokenizers (those of other tests share one).
 std::vector<std::string> families() {
   std::vector<std::string> names;
   for (const std::string& name : folders(fixtures())) {
     const auto inner = folders(fixtures() / name);
-    if (!inner.empty() && std::filesystem::exists(fixtures() / name / inner[0] / "config.json")) names.push_back(name);
+    if (inner.empty()) continue;
+    const std::filesystem::path first = fixtures() / name / inner[0];
+    if (std::filesystem::exists(first / "config.json") &&
+        (std::filesystem::exists(first / "tokenizer.json") || std::filesystem::exists(first / "vocab.txt"))) {
+      names.push_back(name);
+    }
   }
   return names;
 }
