@@ -22,6 +22,40 @@ void add_session_flags(CLI::App& app, SessionFlags& flags) {
   app.add_flag("--skip-verify", flags.skip_verify, "Open without checking hashes");
 }
 
+// docs/quantisation.md says what each is worth.
+void add_quantisation(CLI::App& command, ConvertOptions& options) {
+  command.add_option(
+      "--calibration", options.calibration,
+      "Texts like those that the model will read, one a line (of a .tsv file the first column): codes are "
+      "chosen by what they make of its products' inputs");
+  command.add_option("--calibration-texts", options.calibration_texts, "Texts to take of them, spread evenly")
+      ->check(CLI::Range(1, 1000000))
+      ->capture_default_str();
+  command
+      .add_option("--quantiser", options.quantiser,
+                  "With --calibration: gptq (the default; errors made up for by later inputs), awq (to the nearest, "
+                  "inputs scaled), rtn (to the nearest)")
+      ->check(CLI::IsMember({"rtn", "gptq", "awq"}));
+  command.add_flag("--smooth", options.smooth,
+                   "With --calibration: scale inputs of products against their outliers, where a norm precedes them");
+  command.add_option(
+      "--sensitivity", options.sensitivity,
+      "With --calibration: what quantising each tensor alone does to the logits, as a table, OUT.json and "
+      "OUT.svg");
+  command
+      .add_option("--max-drop", options.max_drop,
+                  "With --calibration and --eval-data: the smallest file whose metrics are at most this much lower "
+                  "than those of f32")
+      ->check(CLI::Range(0.0, 1.0));
+  command.add_option("--eval-data", options.eval_data,
+                     "[FORMAT:]FILE of labelled texts for --max-drop, formats as of eval; again for another head");
+  command.add_option("--metric", options.metric, "For --max-drop, of labels; values have Pearson's r")
+      ->check(CLI::IsMember({"macro_f1", "micro_f1", "macro_ap"}))
+      ->capture_default_str();
+  command.add_option("--eval-split", options.eval_split, "emobank: the rows to take")->capture_default_str();
+  command.add_flag("--strict", options.strict, "Fail where anything is not as asked for, in place of a note");
+}
+
 void add_convert(CLI::App& app) {
   auto options = std::make_shared<ConvertOptions>();
   CLI::App* command = app.add_subcommand("convert", "A Hugging Face folder or a GGUF file to a .onepass file");
@@ -79,6 +113,7 @@ void add_convert(CLI::App& app) {
       ->add_option("--save-vocabulary", options->save_vocabulary,
                    "With --trim-vocabulary: a .ids file for the list of what was kept")
       ->needs(trim);
+  add_quantisation(*command, *options);
   CLI::Option* verify = command->add_option("--verify", options->verify_texts,
                                             "Compare with f32 on these texts, one a line, before writing");
   command->add_option("--min-agreement", options->min_agreement, "With --verify: fail below this share of equal labels")

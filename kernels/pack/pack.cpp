@@ -1,8 +1,10 @@
 #include "kernels/pack/pack.h"
 
+#include <algorithm>
 #include <cmath>
 #include <cstring>
 
+#include "kernels/pack/fit.h"
 #include "kernels/ref/math_ref.h"
 
 namespace onepass::kernels {
@@ -50,7 +52,9 @@ float quantize_channel(const float* w, size_t k, Store store) {
   return scale;
 }
 
-void pack_i8_panels(const float* w, size_t n, size_t k, void* out) {
+// `quantize(channel, store)` stores the codes of a channel and returns its scale.
+template <class Quantize>
+void fill_i8_panels(size_t n, size_t k, void* out, Quantize quantize) {
   auto* codes = static_cast<uint8_t*>(out);
   const size_t scales_at = scale_offset(Layout::i8_n32k4, n, k);
   auto* scales = reinterpret_cast<float*>(codes + scales_at);
@@ -59,21 +63,25 @@ void pack_i8_panels(const float* w, size_t n, size_t k, void* out) {
   const size_t panel_bytes = round_up(k, 4) * 32;
   for (size_t channel = 0; channel < n; ++channel) {
     uint8_t* base = codes + channel / 32 * panel_bytes + channel % 32 * 4;
-    scales[channel] = quantize_channel(w + channel * k, k, [base](size_t i, int code) {
-      base[i / 4 * 128 + i % 4] = static_cast<uint8_t>(code + 128);
-    });
+    scales[channel] =
+        quantize(channel, [base](size_t i, int code) { base[i / 4 * 128 + i % 4] = static_cast<uint8_t>(code + 128); });
   }
 }
 
-void pack_i8_rows(const float* w, size_t n, size_t k, void* out) {
+template <class Quantize>
+void fill_i8_rows(size_t n, size_t k, void* out, Quantize quantize) {
   auto* codes = static_cast<int8_t*>(out);
   const size_t scales_at = scale_offset(Layout::i8_rows, n, k);
   auto* scales = reinterpret_cast<float*>(codes + scales_at);
   std::memset(codes + n * k, 0, scales_at - n * k);
   for (size_t row = 0; row < n; ++row) {
     int8_t* base = codes + row * k;
-    scales[row] = quantize_channel(w + row * k, k, [base](size_t i, int code) { base[i] = static_cast<int8_t>(code); });
+    scales[row] = quantize(row, [base](size_t i, int code) { base[i] = static_cast<int8_t>(code); });
   }
+}
+
+auto quantize_all(const float* w, size_t k) {
+  return [w, k](size_t channel, auto store) { return quantize_channel(w + channel * k, k, store); };
 }
 
 // [N,K] to [ceil(N/16)][K][16], zero beyond N.
@@ -97,6 +105,45 @@ void unpack_float_panels(const T* packed, size_t n, size_t k, float* w, Convert 
 
 }  // namespace
 
+PackResult pack_i8(Layout layout, const int8_t* codes, const float* scales, size_t n, size_t k, void* out) {
+  const auto given = [&](size_t channel, auto store) {
+    for (size_t i = 0; i < k; ++i) store(i, std::max<int>(codes[channel * k + i], -127));
+    return scales[channel];
+  };
+  if (layout == Layout::i8_n32k4) {
+    fill_i8_panels(n, k, out, given);
+  } else if (layout == Layout::i8_rows) {
+    fill_i8_rows(n, k, out, given);
+  } else {
+    return {PackStatus::bad_layout, 0};
+  }
+  return {};
+}
+
+float fit_int8_channel(const float* w, const float* importance, size_t k) {
+  float absmax = 0.0f;
+  for (size_t i = 0; i < k; ++i) absmax = std::fmax(absmax, std::fabs(w[i]));
+  if (absmax < smallest_absmax) return 1.0f;
+  if (importance == nullptr) return absmax / 127.0f;
+  float best = 0.0f;
+  double best_error = 0.0;
+  constexpr int kWhole = 200;
+  for (int part = kWhole; part >= 60; --part) {
+    const float scale = absmax * (static_cast<float>(part) / (127.0f * kWhole));
+    double error = 0.0;
+    for (size_t i = 0; i < k; ++i) {
+      const float code = std::clamp((w[i] / scale + round_magic) - round_magic, -127.0f, 127.0f);
+      const double off = static_cast<double>(code * scale - w[i]);
+      error += off * off * static_cast<double>(importance[i]);
+    }
+    if (part == kWhole || error < best_error) {
+      best = scale;
+      best_error = error;
+    }
+  }
+  return best;
+}
+
 PackResult pack_matmul(Layout layout, const float* w, size_t n, size_t k, void* out) {
   if (const PackResult finite = first_non_finite(w, n * k); !finite.ok()) return finite;
   switch (layout) {
@@ -112,7 +159,7 @@ PackResult pack_matmul(Layout layout, const float* w, size_t n, size_t k, void* 
       pack_float_panels(w, n, k, static_cast<uint16_t*>(out), bf16_from_f32);
       return {};
     case Layout::i8_n32k4:
-      pack_i8_panels(w, n, k, out);
+      fill_i8_panels(n, k, out, quantize_all(w, k));
       return {};
     case Layout::i4g32_n32k4:
     case Layout::i4g64_n32k4:
@@ -147,7 +194,7 @@ PackResult pack_rows(Layout layout, const float* w, size_t n, size_t k, void* ou
       return {};
     }
     case Layout::i8_rows:
-      pack_i8_rows(w, n, k, out);
+      fill_i8_rows(n, k, out, quantize_all(w, k));
       return {};
     case Layout::i4g32_rows:
       return quantize_i4(layout, w, n, k, out);

@@ -56,6 +56,16 @@ struct I4Weights {
 // The same arrays from a packed tensor; `minima` is left alone for layouts without. False for other layouts.
 [[nodiscard]] bool unpack_i4(Layout layout, const void* packed, size_t n, size_t k, uint8_t* nibbles, uint16_t* scales,
                              uint16_t* minima);
+// Int4 of whole steps likewise: nibbles [n,k], factors [n, groups] (layouts.h), scales [n] > 0.
+struct StepWeights {
+  const uint8_t* nibbles;
+  const uint8_t* factors;
+  const float* scales;
+};
+[[nodiscard]] PackResult pack_i4z(Layout layout, const StepWeights& weights, size_t n, size_t k, void* out);
+// Int8 likewise: codes [n,k] in [-127,127], scales [n] > 0. i8_n32k4 and i8_rows.
+[[nodiscard]] PackResult pack_i8(Layout layout, const int8_t* codes, const float* scales, size_t n, size_t k,
+                                 void* out);
 // The int4 layouts' part of pack and unpack.
 [[nodiscard]] PackResult quantize_i4(Layout layout, const float* w, size_t n, size_t k, void* out);
 void dequantize_i4(Layout layout, const void* packed, size_t n, size_t k, float* w);

@@ -2,6 +2,7 @@
 #include <cmath>
 #include <cstring>
 
+#include "kernels/pack/fit.h"
 #include "kernels/pack/pack.h"
 #include "kernels/ref/math_ref.h"
 
@@ -67,17 +68,17 @@ unsigned nearest_nibble(float x) {
 // One group as value = scale * (nibble - zero) + minimum, with zero 8 and minimum 0, or zero 0.
 struct Group {
   uint16_t scale = 0, minimum = 0;
-  double error = 0;
+  double error = 0;  // squared, weighted
   uint8_t nibbles[64] = {};
 
-  Group(const float* w, size_t count, float wanted_scale, float wanted_minimum, bool symmetric)
+  Group(const float* w, const float* importance, size_t count, float wanted_scale, float wanted_minimum, bool symmetric)
       : scale(f16_from_f32(wanted_scale)), minimum(f16_from_f32(wanted_minimum)) {
     const float s = ref::f32_from_f16(scale), m = ref::f32_from_f16(minimum);
     const float inverse = s == 0.0f ? 0.0f : 1.0f / s, zero = symmetric ? 8.0f : 0.0f;
     for (size_t i = 0; i < count; ++i) {
       nibbles[i] = static_cast<uint8_t>(nearest_nibble((w[i] - m) * inverse + zero));
       const double off = static_cast<double>(std::fma(static_cast<float>(nibbles[i]) - zero, s, m)) - w[i];
-      error += off * off;
+      error += importance == nullptr ? off * off : off * off * static_cast<double>(importance[i]);
     }
   }
   bool finite() const { return (scale & f16_infinity) != f16_infinity && (minimum & f16_infinity) != f16_infinity; }
@@ -88,31 +89,40 @@ struct Group {
 
 // Both signs of the scale: the codes reach -8, but only 7. A smaller scale clips the largest weight and holds the
 // others better.
-Group quantize_symmetric(const float* w, size_t count) {
+Group quantize_symmetric(const float* w, const float* importance, size_t count) {
   float absmax = 0.0f;
   for (size_t i = 0; i < count; ++i) absmax = std::fmax(absmax, std::fabs(w[i]));
-  Group best(w, count, absmax / 8.0f, 0.0f, true);
+  Group best(w, importance, count, absmax / 8.0f, 0.0f, true);
+  // Few weights may count, and a smaller scale then hold them.
+  const float most = importance == nullptr ? 9.7f : 16.0f, stride = importance == nullptr ? 0.2f : 0.1f;
   for (const float sign : {1.0f, -1.0f}) {
-    for (float steps = 5.6f; steps < 9.7f; steps += 0.2f) {
-      best.take_better(Group(w, count, sign * absmax / steps, 0.0f, true));
+    for (float steps = 5.6f; steps < most; steps += stride) {
+      best.take_better(Group(w, importance, count, sign * absmax / steps, 0.0f, true));
     }
   }
   return best;
 }
 
-Group quantize_with_minimum(const float* w, size_t count) {
+Group quantize_with_minimum(const float* w, const float* importance, size_t count) {
   const auto [low, high] = std::minmax_element(w, w + count);
-  const float range = *high - *low;
-  Group best(w, count, range / 15.0f, *low, false);
-  for (float cut_low = 0.0f; cut_low < 0.11f; cut_low += 0.02f) {
-    for (float cut_high = 0.0f; cut_high < 0.11f; cut_high += 0.02f) {
-      best.take_better(Group(w, count, range * (1.0f - cut_low - cut_high) / 15.0f, *low + range * cut_low, false));
+  const float range = *high - *low, most = importance == nullptr ? 0.11f : 0.37f;
+  Group best(w, importance, count, range / 15.0f, *low, false);
+  for (float cut_low = 0.0f; cut_low < most; cut_low += 0.02f) {
+    for (float cut_high = 0.0f; cut_high < most; cut_high += 0.02f) {
+      best.take_better(
+          Group(w, importance, count, range * (1.0f - cut_low - cut_high) / 15.0f, *low + range * cut_low, false));
     }
   }
   return best;
 }
 
 }  // namespace
+
+HalfGroup fit_half_group(const float* w, const float* importance, size_t count, bool with_minimum) {
+  const Group best =
+      with_minimum ? quantize_with_minimum(w, importance, count) : quantize_symmetric(w, importance, count);
+  return {best.scale, best.minimum};
+}
 
 PackResult quantize_i4(Layout layout, const float* w, size_t n, size_t k, void* out) {
   auto* bytes = static_cast<uint8_t*>(out);
@@ -123,7 +133,8 @@ PackResult quantize_i4(Layout layout, const float* w, size_t n, size_t k, void* 
     for (size_t g = 0; g * group < k; ++g) {
       const float* values = w + channel * k + g * group;
       const size_t count = std::min(group, k - g * group);
-      const Group best = has_minimum(layout) ? quantize_with_minimum(values, count) : quantize_symmetric(values, count);
+      const Group best = has_minimum(layout) ? quantize_with_minimum(values, nullptr, count)
+                                             : quantize_symmetric(values, nullptr, count);
       if (!best.finite()) {
         const auto beyond = [](float a, float b) { return std::fabs(a) < std::fabs(b); };
         const float* largest = std::max_element(values, values + count, beyond);

@@ -19,6 +19,11 @@ struct ConvertOptions {
   bool store_prefix = false;
   std::string labels_file, thresholds_file, range;
   std::string verify_texts;
+  std::string calibration, quantiser, sensitivity, metric = "macro_f1", eval_split = "dev";
+  uint32_t calibration_texts = 1024;
+  std::vector<std::string> eval_data;
+  std::optional<double> max_drop;
+  bool smooth = false, strict = false;
   std::string trim_by, save_vocabulary;
   size_t max_vocabulary = 0;
   std::string name, version;

@@ -13,9 +13,11 @@
 #include "formats/onepass/writer.h"
 #include "tools/cli/commands.h"
 #include "tools/cli/common.h"
+#include "tools/cli/quantise.h"
 #include "tools/convert/convert.h"
 #include "tools/convert/packed_import.h"
 #include "tools/convert/verify.h"
+#include "tools/quantise/deviations.h"
 
 namespace onepass::cli {
 
@@ -140,9 +142,10 @@ void print_report(const ModelContent& content, const std::vector<std::string>& n
     const double bytes = static_cast<double>(kernels::packed_bytes(t.layout, t.n, t.k));
     bits += 8 * bytes;
     parameters += static_cast<double>(t.n) * static_cast<double>(t.k);
-    std::printf("  %-26s %-10s [%llu,%llu]%s%s\n", t.name.c_str(), kernels::layout_name(t.layout),
+    std::printf("  %-26s %-13s [%llu,%llu] %.3f bits%s%s\n", t.name.c_str(), kernels::layout_name(t.layout),
                 static_cast<unsigned long long>(t.n), static_cast<unsigned long long>(t.k),
-                t.origin.empty() ? "" : " from ", t.origin.c_str());
+                8 * bytes / (static_cast<double>(t.n) * static_cast<double>(t.k)), t.origin.empty() ? "" : " from ",
+                t.origin.c_str());
   }
   for (const std::string& note : notes) std::printf("note: %s\n", note.c_str());
   std::printf("%s\n%.0f parameters, %.3f bits per weight as stored\n", content.metadata.quantisation.c_str(),
@@ -156,6 +159,7 @@ void verify(const ConvertOptions& o, convert::Options reference, const ModelCont
   reference.embeddings = convert::WeightType::f32;
   reference.attention = AttentionType::f32;
   reference.trim = {};
+  reference.adjust = {};
   const ModelContent f32 = take(convert::convert_folder(reference, nullptr), "cannot convert");
   TextSource source({}, o.verify_texts);
   const std::vector<std::string> texts = source.next(SIZE_MAX);
@@ -178,14 +182,24 @@ void run_convert(const ConvertOptions& o) {
   convert::Options options = conversion_options(o);
   std::vector<uint32_t> kept;
   options.trim.kept = &kept;
+  QuantisationReport quantised;
+  options.adjust = quantisation(o, options, quantised);
   std::vector<std::string> notes;
   ModelContent content = take(convert::convert_folder(options, &notes), "cannot convert");
+  if (!o.max_drop) {
+    for (std::string& line : quantise::deviations(options, content)) quantised.deviations.push_back(std::move(line));
+  }
+  for (const std::string& line : quantised.deviations) {
+    if (o.strict) fail("not as asked for (--strict)", o.source, line);
+    notes.push_back(line);
+  }
   take(convert::add_self_tests(content), "cannot convert");
   // Proven before it is written: a conversion that fails its proof leaves no file.
   if (!o.verify_texts.empty()) verify(o, options, content);
   take(write_model(content, o.output), "cannot write the model");
   if (!o.save_vocabulary.empty()) save_ids(kept, o.save_vocabulary);
   print_report(content, notes, o.output);
+  for (const std::string& line : quantised.lines) std::printf("%s\n", line.c_str());
 }
 
 }  // namespace onepass::cli

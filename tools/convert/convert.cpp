@@ -750,6 +750,7 @@ Result<ModelContent> convert_folder(const Options& options, std::vector<std::str
     content.metadata.quantisation += "; vocabulary " + std::to_string(trimmed.kept.size()) + " of " +
                                      std::to_string(source.model.config.vocab) + " tokens";
   }
+  if (options.adjust) ONEPASS_TRY(options.adjust(content));
   if (!options.label_words.content_free.empty()) ONEPASS_TRY(calibrate(options.label_words, source.words, content));
   if (options.store_prefix) ONEPASS_TRY(store_prefix(classes, content));
   return content;

@@ -37,6 +37,8 @@ struct Options {
   std::vector<float> thresholds{};              // of the only multi_label head; empty: the source's
   std::optional<std::array<float, 2>> range{};  // of regression heads; default: the source's, else unlimited
   std::string model_id{}, model_version{};      // empty: the source's, else the folder's name and "1"
+  // Changes codes and layouts when all tensors are known, before the model is asked for its own answers.
+  std::function<Status(ModelContent&)> adjust{};
 };
 
 // Everything that a file of these options holds, checked: every tensor of the architecture present in the source with
