@@ -103,12 +103,20 @@ void add_convert(CLI::App& app) {
   command->add_option("--head-from", options->head_from, "A Hugging Face folder with the head that a .gguf file lacks");
   command->add_option("--name", options->name, "Model id to store");
   command->add_option("--model-version", options->version, "Model version to store");
-  CLI::Option* trim = command->add_option("--trim-vocabulary", options->trim_by,
+  CLI::Option* trim = command->add_option("--trim-vocabulary", options->trim_texts,
                                           "Keep the tokens that these texts use, one a line, and what spells all "
                                           "others; of a name that ends in .ids: the tokens of that list");
-  command->add_option("--max-vocabulary", options->max_vocabulary, "With --trim-vocabulary: tokens to keep at most")
-      ->check(CLI::PositiveNumber)
-      ->needs(trim);
+  CLI::Option* most =
+      command->add_option("--max-vocabulary", options->max_vocabulary, "With --trim-vocabulary: tokens to keep at most")
+          ->check(CLI::PositiveNumber)
+          ->needs(trim);
+  command
+      ->add_option("--trim-by", options->trim_by,
+                   "With --max-vocabulary: which tokens stay, the most frequent ones, or half of them and those whose "
+                   "splitting changes the answers most")
+      ->check(CLI::IsMember({"frequency", "effect"}))
+      ->capture_default_str()
+      ->needs(most);
   command
       ->add_option("--save-vocabulary", options->save_vocabulary,
                    "With --trim-vocabulary: a .ids file for the list of what was kept")

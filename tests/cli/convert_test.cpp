@@ -232,6 +232,10 @@ TEST_F(Convert, TrimVocabulary) {
       json_lines(run_ok({"classify", "-m", model_file("own_heads"), "--json", "--logits", "I love you"}))[0];
   const Json small = json_lines(run_ok({"classify", "-m", out(), "--json", "--logits", "I love you"}))[0];
   EXPECT_EQ(whole, small);
+  const Json by_effect =
+      convert("own_heads", {"--trim-vocabulary", texts, "--max-vocabulary", kept, "--trim-by", "effect"});
+  EXPECT_EQ(by_effect["vocabulary"], model["vocabulary"]);
+  EXPECT_EQ(read_file(out()), first) << "there is room for all";
   std::filesystem::remove(out());
   EXPECT_TRUE(contains(fail("own_heads", {"--trim-vocabulary", file("none", "")}), "no texts"));
   EXPECT_TRUE(contains(fail("own_heads", {"--trim-vocabulary", "/nowhere/texts"}), "/nowhere/texts"));
@@ -240,6 +244,9 @@ TEST_F(Convert, TrimVocabulary) {
   EXPECT_TRUE(
       contains(fail("own_heads", {"--trim-vocabulary", texts, "--max-vocabulary", "5"}), "5 tokens are too few"));
   EXPECT_EQ(run(arguments("own_heads", {"--max-vocabulary", "90"})).status, 2);
+  EXPECT_EQ(run(arguments("own_heads", {"--trim-vocabulary", texts, "--trim-by", "effect"})).status, 2);
+  EXPECT_TRUE(contains(fail("tokens", {"--trim-vocabulary", texts, "--max-vocabulary", "95", "--trim-by", "effect"}),
+                       "use frequency"));
   expect_nothing_left();
 }
 

@@ -2,6 +2,7 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <cmath>
 #include <fstream>
 #include <random>
 #include <set>
@@ -13,6 +14,7 @@
 #include "tests/support/near.h"
 #include "tests/support/temp_folder.h"
 #include "tools/convert/convert.h"
+#include "tools/convert/token_effects.h"
 #include "tools/convert/verify.h"
 
 namespace onepass::test {
@@ -257,6 +259,59 @@ TEST(TrimIds, FilesThatAreNoLists) {
   EXPECT_FALSE(convert::read_ids(folder.path() / "none.ids").ok());
   folder.write("y.ids", convert::ids_text({5, 0, 7}));
   EXPECT_EQ(convert::read_ids(folder.path() / "y.ids").value(), (std::vector<uint32_t>{5, 0, 7}));
+}
+
+// Words that each have a text of their own: what replaces one is the text as the coarse vocabulary cuts it.
+TEST(TrimByEffect, TokensWhoseSplittingChangesMostComeFirst) {
+  const std::vector<std::string> words = {"happy", "thank", "dog", "cat", "love", "hate", "good", "sad"};
+  std::vector<std::string> corpus;
+  for (const std::string& word : words) corpus.push_back("the " + word);
+  Options options = shipped();
+  Asked whole(options);
+  std::vector<uint32_t> kept;
+  options.trim.ids = whole.ids("the");
+  options.trim.kept = &kept;
+  Asked coarse(options);
+  const size_t classes = whole.ask("the").logits.size();
+  std::vector<double> mean(classes), variance(classes);
+  for (const std::string& text : corpus) {
+    const Answer answer = whole.ask(text);
+    for (size_t c = 0; c < classes; ++c) mean[c] += static_cast<double>(answer.logits[c]) / 8;
+  }
+  for (const std::string& text : corpus) {
+    const Answer answer = whole.ask(text);
+    for (size_t c = 0; c < classes; ++c)
+      variance[c] += std::pow(static_cast<double>(answer.logits[c]) - mean[c], 2) / 8;
+  }
+  std::vector<std::pair<double, uint32_t>> expected;
+  for (const std::string& text : corpus) {
+    const Answer before = whole.ask(text), after = coarse.ask(text);
+    ASSERT_EQ(before.ids.size(), 4u) << text;
+    ASSERT_GT(after.ids.size(), 4u) << text;
+    double effect = 0;
+    size_t c = 0;
+    for (const HeadContent& head : whole.content.heads) {
+      double squares = 0;
+      for (size_t i = 0; i < head.labels.size(); ++i, ++c) {
+        squares +=
+            std::pow(static_cast<double>(after.logits[c]) - static_cast<double>(before.logits[c]), 2) / variance[c];
+      }
+      effect += std::sqrt(squares / static_cast<double>(head.labels.size()));
+    }
+    expected.emplace_back(-effect, before.ids[2]);
+  }
+  const auto rank = [&] {
+    const auto ids = convert::tokens_by_effect(whole.content, coarse.content, kept, corpus, [](size_t) {});
+    return ids.ok() ? ids.value() : std::vector<uint32_t>();
+  };
+  std::vector<uint32_t> by_effect;
+  std::sort(expected.begin(), expected.end());
+  for (const auto& [effect, id] : expected) by_effect.push_back(id);
+  EXPECT_EQ(rank(), by_effect);
+  // How often counts as well: the last one becomes the first.
+  const std::string last = "the " + std::string(whole.tokenizer().token(by_effect.back()));
+  corpus.insert(corpus.end(), 1000, last);
+  EXPECT_EQ(rank()[0], by_effect.back());
 }
 
 // The output matrix that gives the words their logits is the table before it was trimmed.

@@ -24,7 +24,7 @@ struct ConvertOptions {
   std::vector<std::string> eval_data;
   std::optional<double> max_drop;
   bool smooth = false, strict = false;
-  std::string trim_by, save_vocabulary;
+  std::string trim_texts, trim_by = "frequency", save_vocabulary;
   size_t max_vocabulary = 0;
   std::string name, version;
   double min_agreement = 0;

@@ -16,6 +16,7 @@
 #include "tools/cli/quantise.h"
 #include "tools/convert/convert.h"
 #include "tools/convert/packed_import.h"
+#include "tools/convert/token_effects.h"
 #include "tools/convert/verify.h"
 #include "tools/quantise/deviations.h"
 
@@ -67,13 +68,13 @@ std::array<float, 2> parse_range(const std::string& text) {
 
 void read_trim(const ConvertOptions& o, convert::TrimRequest& trim) {
   trim.limit = o.max_vocabulary;
-  if (o.trim_by.ends_with(".ids")) {
-    trim.ids = take(convert::read_ids(o.trim_by), "cannot convert");
+  if (o.trim_texts.ends_with(".ids")) {
+    trim.ids = take(convert::read_ids(o.trim_texts), "cannot convert");
     return;
   }
-  TextSource source({}, o.trim_by);
+  TextSource source({}, o.trim_texts);
   trim.corpus = source.next(SIZE_MAX);
-  if (trim.corpus.empty()) fail("cannot convert", o.trim_by, "the file has no texts");
+  if (trim.corpus.empty()) fail("cannot convert", o.trim_texts, "the file has no texts");
 }
 
 convert::Options conversion_options(const ConvertOptions& o) {
@@ -120,7 +121,7 @@ convert::Options conversion_options(const ConvertOptions& o) {
     }
   }
   if (!o.range.empty()) out.range = parse_range(o.range);
-  if (!o.trim_by.empty()) read_trim(o, out.trim);
+  if (!o.trim_texts.empty()) read_trim(o, out.trim);
   return out;
 }
 
@@ -130,6 +131,26 @@ void save_ids(const std::vector<uint32_t>& ids, const std::string& path) {
   take(file.open(path), "cannot write the vocabulary");
   take(file.write(0, {reinterpret_cast<const uint8_t*>(text.data()), text.size()}), "cannot write the vocabulary");
   take(file.commit(), "cannot write the vocabulary");
+}
+
+// The order in which tokens are to stay: half of the room for the most frequent ones, then by what their splitting does
+// to an int8 version of the model.
+void rank_by_effect(convert::Options& options) {
+  convert::Options whole = options, coarse = options;
+  whole.weights = convert::WeightType::int8;
+  whole.trim = {};
+  std::vector<uint32_t> kept;
+  coarse.trim.kept = &kept;
+  coarse.trim.keep_half = true;
+  const ModelContent model = take(convert::convert_folder(whole, nullptr), "cannot convert");
+  const ModelContent trimmed = take(convert::convert_folder(coarse, nullptr), "cannot convert");
+  Progress progress("effects", options.trim.corpus.size());
+  options.trim.ids = kept;
+  for (const uint32_t id : take(convert::tokens_by_effect(model, trimmed, kept, options.trim.corpus,
+                                                          [&](size_t done) { progress.advance(done); }),
+                                "cannot convert")) {
+    options.trim.ids.push_back(id);
+  }
 }
 
 void print_report(const ModelContent& content, const std::vector<std::string>& notes, const std::string& output) {
@@ -181,6 +202,7 @@ void verify(const ConvertOptions& o, convert::Options reference, const ModelCont
 void run_convert(const ConvertOptions& o) {
   convert::Options options = conversion_options(o);
   std::vector<uint32_t> kept;
+  if (o.trim_by == "effect" && !options.trim.corpus.empty()) rank_by_effect(options);
   options.trim.kept = &kept;
   QuantisationReport quantised;
   options.adjust = quantisation(o, options, quantised);

@@ -290,11 +290,9 @@ Result<TrimmedVocabulary> trim_vocabulary(const TokenizerSpec& spec, const TrimR
   for (uint32_t id = 0; id < config.arch.position_first; ++id) needed.push_back(id);
   trimmer.keep_needed(needed);
   const auto section = serialize_tokenizer(spec);
-  std::vector<uint64_t> counts(rows, 0);
+  ONEPASS_TRY_ASSIGN(counts, count_tokens(section, request.corpus, rows));
   std::vector<uint32_t> order = request.ids;
   if (order.empty()) {
-    ONEPASS_TRY_ASSIGN(counted, count_tokens(section, request.corpus, rows));
-    counts = std::move(counted);
     for (uint32_t id = 0; id < rows; ++id) {
       if (counts[id] != 0) order.push_back(id);
     }
@@ -306,8 +304,9 @@ Result<TrimmedVocabulary> trim_vocabulary(const TokenizerSpec& spec, const TrimR
                       "%zu tokens are too few: special tokens, bytes and single characters are %zu", limit,
                       trimmer.count());
   }
+  const size_t room = request.keep_half ? trimmer.count() + (limit - trimmer.count()) / 2 : limit;
   for (const uint32_t id : order) {
-    if (!trimmer.kept(id) && trimmer.count() + trimmer.cost(id) <= limit) trimmer.keep(id);
+    if (!trimmer.kept(id) && trimmer.count() + trimmer.cost(id) <= room) trimmer.keep(id);
   }
   TrimmedVocabulary out = trimmer.trimmed();
   out.section_before = section.size();

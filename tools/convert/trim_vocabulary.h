@@ -25,8 +25,9 @@ namespace onepass::convert {
 
 struct TrimRequest {
   std::vector<std::string> corpus{};      // texts whose tokens stay
-  std::vector<uint32_t> ids{};            // or these
+  std::vector<uint32_t> ids{};            // or these, the first ones first
   size_t limit = 0;                       // tokens that stay at most, the most frequent of the corpus; 0: any number
+  bool keep_half = false;                 // leave half of what the limit lets the corpus choose
   std::vector<uint32_t>* kept = nullptr;  // receives TrimmedVocabulary::kept
 
   bool asked() const { return !corpus.empty() || !ids.empty(); }
