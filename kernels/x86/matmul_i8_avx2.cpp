@@ -29,7 +29,8 @@ struct Avx2 {
   ONEPASS_INLINE static int32_t start(const int8_t*, size_t) { return 0; }
   template <size_t count>
   ONEPASS_INLINE static void tile_of(const MatmulI8& op, size_t m, const Panel& panel, const int32_t* start) {
-    tile_256<SignTrick, count, 1>(op, m, panel, start);
+    columns<SignTrick, count, 2, 1>(op, m, panel, 0, start);
+    columns<SignTrick, count, 2, 1>(op, m, panel, 16, start);
   }
 };
 
