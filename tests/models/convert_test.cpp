@@ -176,6 +176,7 @@ struct ConfigCase {
 TEST(Convert, ConfigThatMeansAnotherModelIsRefused) {
   const ConfigCase cases[] = {
       {"architectures", "[\"T5Model\"]", Code::unsupported},
+      {"architectures", "[\"MobileBertForSequenceClassification\"]", Code::unsupported},
       {"architectures", "[]", Code::bad_value},
       {"architectures", nullptr, Code::missing_key},
       {"hidden_act", "\"mish\"", Code::unsupported},
