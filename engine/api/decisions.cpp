@@ -24,7 +24,7 @@ bool is_probability(float value) noexcept { return value >= 0 && value <= 1; }
 namespace onepass::api {
 
 onepass_status read_policy(const onepass_policy* given, Policy* to, onepass_error* error) noexcept {
-  if (!has_size(given)) return no_size("onepass_policy", error);
+  if (const auto bad = check_options(given, "onepass_policy", error); bad != ONEPASS_OK) return bad;
   const auto policy = read_options(given);
   if (!is_probability(policy.min_confidence)) return invalid("min_confidence", "must be 0 to 1", error);
   if (!is_probability(policy.abstain_below)) return invalid("abstain_below", "must be 0 to 1", error);
@@ -86,7 +86,8 @@ ONEPASS_API onepass_status onepass_decide(const onepass_model* model, const onep
 ONEPASS_API onepass_status onepass_compare(const onepass_model* model, uint32_t head, const float* ours,
                                            const float* theirs, onepass_divergence* divergence, onepass_error* error) {
   if (divergence == nullptr) return null_argument("divergence", error);
-  if (!has_size(divergence)) return no_size("onepass_divergence", error);
+  if (!has_size(divergence))
+    return invalid("divergence", "its struct_size is 0: initialise it with ONEPASS_INIT", error);
   if (model == nullptr) return null_argument("model", error);
   const auto* h = find_head(model, head);
   if (h == nullptr) return invalid("head", "the model has no head of that number", error);

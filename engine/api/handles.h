@@ -44,15 +44,23 @@ void fill(const T& value, T* to) noexcept {
 onepass_status report(const Error& from, onepass_error* to) noexcept;
 onepass_status invalid(const char* what, const char* why, onepass_error* error) noexcept;
 onepass_status null_argument(const char* what, onepass_error* error) noexcept;
-onepass_status no_size(const char* what, onepass_error* error) noexcept;
 
-// False where a struct does not say its size: its fields would be ignored in silence.
+// False where a struct does not say its size.
 template <class T>
 bool has_size(const T* given) noexcept {
   return given == nullptr || given->struct_size >= sizeof(given->struct_size);
 }
 
-// The caller's options in this build's struct: fields that an older caller lacks keep their zero. Requires has_size.
+// ONEPASS_OK where options can be read: they say their size, and what a newer header has behind the fields known here
+// is zero. Otherwise a caller would ask for something and never learn that it did not happen.
+onepass_status check_options(const void* given, size_t known, const char* name, onepass_error* error) noexcept;
+template <class T>
+onepass_status check_options(const T* given, const char* name, onepass_error* error) noexcept {
+  return check_options(given, sizeof(T), name, error);
+}
+
+// The caller's options in this build's struct: fields that an older caller lacks keep their zero. Requires
+// check_options.
 template <class T>
 T read_options(const T* given) noexcept {
   T options{};

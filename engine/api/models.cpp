@@ -39,7 +39,7 @@ uint64_t memory_of(const onepass::Model& model, const onepass::SessionOptions& s
 onepass_status begin_open(const onepass_model_options* given, onepass_model** model, onepass_error* error) {
   if (model == nullptr) return null_argument("model", error);
   *model = nullptr;
-  return has_size(given) ? ONEPASS_OK : no_size("onepass_model_options", error);
+  return check_options(given, "onepass_model_options", error);
 }
 
 }  // namespace

@@ -30,8 +30,23 @@ onepass_status null_argument(const char* what, onepass_error* error) noexcept {
   return invalid(what, "must not be NULL", error);
 }
 
-onepass_status no_size(const char* what, onepass_error* error) noexcept {
-  return invalid(what, "its struct_size is 0: initialise the struct with ONEPASS_INIT", error);
+onepass_status check_options(const void* given, size_t known, const char* name, onepass_error* error) noexcept {
+  if (given == nullptr) return ONEPASS_OK;
+  size_t size = 0;
+  std::memcpy(&size, given, sizeof(size));
+  constexpr size_t most = 4096;  // of any version
+  if (size < sizeof(size) || size > most) {
+    return invalid(name, "its struct_size is not that of a struct: initialise it with ONEPASS_INIT", error);
+  }
+  for (size_t i = known; i < size; ++i) {
+    if (static_cast<const unsigned char*>(given)[i] == 0) continue;
+    return report(make_error(Code::unsupported, Error::no_offset, name,
+                             "byte %zu is set, and version " ONEPASS_VERSION
+                             " has %zu: leave newer fields 0, or link a newer library",
+                             i, known),
+                  error);
+  }
+  return ONEPASS_OK;
 }
 
 const HeadView* find_head(const onepass_model* model, uint32_t head) noexcept {
@@ -47,7 +62,7 @@ uint32_t first_class(const onepass_model* model, uint32_t head) noexcept {
 
 onepass_status classify_options(const onepass_classify_options* given, ClassifyOptions* to,
                                 onepass_error* error) noexcept {
-  if (!has_size(given)) return no_size("onepass_classify_options", error);
+  if (const auto bad = check_options(given, "onepass_classify_options", error); bad != ONEPASS_OK) return bad;
   const auto options = read_options(given);
   const uint32_t on_long = number(options.on_long);
   if (on_long > ONEPASS_LONG_CHUNK) {

@@ -16,7 +16,7 @@ bool parse_isa(const char* name, kernels::Isa* isa, onepass_error* error, onepas
 
 onepass_status session_options(const onepass_session_options* given, SessionOptions* to,
                                onepass_error* error) noexcept {
-  if (!has_size(given)) return no_size("onepass_session_options", error);
+  if (const auto bad = check_options(given, "onepass_session_options", error); bad != ONEPASS_OK) return bad;
   const auto options = read_options(given);
   onepass_status status = ONEPASS_OK;
   if (!parse_isa(options.isa, &to->isa, error, &status)) return status;
@@ -94,7 +94,7 @@ ONEPASS_API void onepass_session_close(onepass_session* session) {
 ONEPASS_API onepass_status onepass_session_control(onepass_session* session, const onepass_control* given,
                                                    onepass_error* error) {
   if (session == nullptr) return null_argument("session", error);
-  if (!has_size(given)) return no_size("onepass_control", error);
+  if (const auto bad = check_options(given, "onepass_control", error); bad != ONEPASS_OK) return bad;
   const auto control = read_options(given);
   const uint32_t power = number(control.power);
   if (power >= onepass::power_count) {

@@ -86,7 +86,7 @@ ONEPASS_API onepass_status onepass_find_entities(onepass_session* session, const
   if (starts == nullptr) return null_argument("starts", error);
   starts[0] = 0;
   if (session == nullptr) return null_argument("session", error);
-  if (!has_size(given)) return no_size("onepass_entity_options", error);
+  if (const auto bad = check_options(given, "onepass_entity_options", error); bad != ONEPASS_OK) return bad;
   const auto options = read_options(given);
   onepass_classify_options of_text = ONEPASS_INIT(onepass_classify_options);
   std::memcpy(&of_text.on_long, &options.on_long, sizeof(of_text.on_long));

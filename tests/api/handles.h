@@ -17,8 +17,8 @@
 namespace onepass::test {
 
 // Numbers of statuses: stable, so that they are written out here.
-constexpr onepass_status kInvalidArgument = 1, kIoError = 3, kIsaUnavailable = 5, kBufferTooSmall = 6, kTextTooLong = 7,
-                         kTruncated = 20, kMisaligned = 27, kHashMismatch = 30, kSelfTestFailed = 57;
+constexpr onepass_status kInvalidArgument = 1, kIoError = 3, kUnsupported = 4, kIsaUnavailable = 5, kBufferTooSmall = 6,
+                         kTextTooLong = 7, kTruncated = 20, kMisaligned = 27, kHashMismatch = 30, kSelfTestFailed = 57;
 
 struct CloseModel {
   void operator()(onepass_model* m) const { onepass_model_close(m); }

@@ -62,14 +62,82 @@ TEST(StructSize, OptionsOfAnOlderCallerEndEarlier) {
   EXPECT_EQ(classify(model, session, {{long_text}}, options.get()).status, kTextTooLong);
 }
 
-TEST(StructSize, OptionsOfANewerCallerAreReadAsFarAsKnown) {
+// Options of every struct that a caller fills, of every size from its own field on: ask(options) is a call that reads
+// them, and gives its status.
+template <class T, class Ask>
+void expect_options_of_every_size(const char* name, Ask&& ask) {
+  SCOPED_TRACE(name);
+  // A size that no struct has.
+  for (const size_t size : {size_t{0}, sizeof(size_t) - 1, size_t{4097}, SIZE_MAX}) {
+    T options = ONEPASS_INIT(T);
+    options.struct_size = size;
+    EXPECT_EQ(ask(&options), kInvalidArgument) << size;
+  }
+  // An older caller's: what lies behind it is not read.
+  for (size_t size = sizeof(size_t); size <= sizeof(T); ++size) {
+    Partial<T> options(size);
+    EXPECT_EQ(ask(options.get()), ONEPASS_OK) << size;
+    EXPECT_TRUE(options.untouched(size)) << size;
+  }
+  // A newer caller's: fields that are not known here must be zero.
+  for (const size_t more : {size_t{1}, size_t{8}, size_t{40}}) {
+    Partial<T> options(sizeof(T) + more);
+    auto* bytes = reinterpret_cast<unsigned char*>(options.get());
+    EXPECT_EQ(ask(options.get()), kUnsupported) << more;
+    std::memset(bytes + sizeof(T), 0, more);
+    EXPECT_EQ(ask(options.get()), ONEPASS_OK) << more;
+    bytes[sizeof(T) + more - 1] = 1;
+    EXPECT_EQ(ask(options.get()), kUnsupported) << more;
+  }
+}
+
+TEST(StructSize, OptionsOfEverySize) {
+  const AlignedCopy bytes(bytes_of("own_heads"));
+  expect_options_of_every_size<onepass_model_options>("model", [&](const onepass_model_options* options) {
+    onepass_model* model = nullptr;
+    const onepass_status status = onepass_model_open_memory(bytes.data(), bytes.size(), options, &model, nullptr);
+    onepass_model_close(model);
+    return status;
+  });
   const ModelPtr model = open_fixture();
-  Partial<onepass_session_options> options(sizeof(onepass_session_options) + 32);
-  options.get()->isa = "scalar";
+  expect_options_of_every_size<onepass_session_options>("session", [&](const onepass_session_options* options) {
+    onepass_session* session = nullptr;
+    const onepass_status status = onepass_session_open(model.get(), options, &session, nullptr);
+    onepass_session_close(session);
+    return status;
+  });
+  const SessionPtr session = open_session(model);
+  expect_options_of_every_size<onepass_control>("control", [&](const onepass_control* control) {
+    return onepass_session_control(session.get(), control, nullptr);
+  });
+  ASSERT_EQ(onepass_session_control(session.get(), nullptr, nullptr), ONEPASS_OK);
+  const onepass_string text = text_of("good dog");
+  onepass_result result{};
+  std::vector<float> scores(class_count(model.get()));
+  expect_options_of_every_size<onepass_classify_options>("classify", [&](const onepass_classify_options* options) {
+    return onepass_classify(session.get(), &text, 1, options, &result, scores.data(), nullptr, nullptr);
+  });
+  expect_options_of_every_size<onepass_policy>("policy", [&](const onepass_policy* policy) {
+    onepass_verdict verdict{};
+    return onepass_decide(model.get(), policy, text, &result, scores.data(), &verdict, nullptr);
+  });
+  const ModelPtr tokens = open_fixture("tokens");
+  const SessionPtr labeller = open_session(tokens);
+  expect_options_of_every_size<onepass_entity_options>("entity", [&](const onepass_entity_options* options) {
+    size_t starts[2] = {};
+    onepass_entity found[64];
+    return onepass_find_entities(labeller.get(), &text, 1, options, nullptr, found, 64, starts, nullptr);
+  });
+}
+
+TEST(StructSize, TheErrorNamesTheStruct) {
+  const ModelPtr model = open_fixture();
+  Partial<onepass_session_options> options(sizeof(onepass_session_options) + 8);
   onepass_session* session = nullptr;
-  ASSERT_EQ(onepass_session_open(model.get(), options.get(), &session, nullptr), ONEPASS_OK);
-  EXPECT_STREQ(onepass_session_isa(session), "scalar");
-  onepass_session_close(session);
+  onepass_error error = ONEPASS_INIT(onepass_error);
+  EXPECT_EQ(onepass_session_open(model.get(), options.get(), &session, &error), kUnsupported);
+  EXPECT_STREQ(error.where, "onepass_session_options");
+  EXPECT_NE(std::string(error.message).find("newer"), std::string::npos) << error.message;
 }
 
 // Asks with every size from that of the size itself to well beyond the struct.
@@ -99,6 +167,16 @@ TEST(StructSize, InfoIsFilledAsFarAsItGoes) {
       sizeof(size_t));
   expect_filled_as_far_as_it_goes<onepass_head_info>(
       [&](onepass_head_info* info) { EXPECT_EQ(onepass_model_get_head(model.get(), 1, info), ONEPASS_OK); },
+      sizeof(size_t));
+}
+
+TEST(StructSize, DivergenceIsFilledAsFarAsItGoes) {
+  const ModelPtr model = open_fixture();
+  const std::vector<float> ours(class_count(model.get()), 0.25f), theirs(class_count(model.get()), 0.75f);
+  expect_filled_as_far_as_it_goes<onepass_divergence>(
+      [&](onepass_divergence* divergence) {
+        EXPECT_EQ(onepass_compare(model.get(), 0, ours.data(), theirs.data(), divergence, nullptr), ONEPASS_OK);
+      },
       sizeof(size_t));
 }
 

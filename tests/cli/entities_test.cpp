@@ -2,6 +2,7 @@
 #include <onepass/onepass.hpp>
 
 #include "tests/cli/command.h"
+#include "tests/support/temp_folder.h"
 
 namespace onepass::test {
 namespace {
@@ -73,6 +74,50 @@ TEST_F(EntitiesCommand, LogitsAreOfEveryToken) {
   }
 }
 
+// What the policy says of each text, where the label of high stakes is one of some token.
+TEST_F(EntitiesCommand, Policy) {
+  TempFolder folder;
+  const auto ask = [&](const std::string& json, const std::string& text) {
+    folder.write("policy.json", json);
+    const std::string path = folder.path() / "policy.json";
+    return json_lines(run_ok({"classify", "-m", model_, "--json", "--policy", path, text})).at(0);
+  };
+  const Json plain = json_lines(run_ok({"classify", "-m", model_, "--json", kTexts[0]})).at(0);
+  EXPECT_EQ(plain["route"], "local");
+  EXPECT_EQ(plain["reasons"].size(), 0u);
+  const Json unsure = ask(R"({"min_confidence":1,"abstain_below":1})", kTexts[0]);
+  EXPECT_EQ(unsure["route"], "cloud");
+  EXPECT_EQ(unsure["reasons"], Json::parse(R"(["low_confidence"])"));
+  EXPECT_EQ(unsure["abstained"], true);
+  EXPECT_EQ(unsure["heads"], plain["heads"]);
+  EXPECT_EQ(ask(R"({"max_tokens":3,"offline":true})", kTexts[0])["route"], "local_uncertain");
+  EXPECT_EQ(ask(R"({"max_tokens":100})", kTexts[0])["route"], "local");
+
+  const Model model = Model::open(model_).value();
+  Session session = Session::open(model).value();
+  const auto labels = session.label_tokens(kTexts[0]).value();
+  const Head head = model.heads()[0];
+  size_t applying = 0;
+  for (uint32_t c = 0; c < head.labels.size(); ++c) {
+    bool applies = false;
+    for (size_t t = 0; t < labels.tokens.size(); ++t) {
+      applies = applies || (labels.tokens[t].end != 0 &&
+                            onepass_label_applies(model.get(), 0, c, labels.scores.data() + t * head.labels.size()));
+    }
+    applying += applies;
+    const Json line = ask(R"({"high_stakes_labels":[")" + std::string(head.labels[c]) + R"("]})", kTexts[0]);
+    EXPECT_EQ(line["route"], applies ? "cloud" : "local") << head.labels[c];
+  }
+  EXPECT_GT(applying, 0u);
+  EXPECT_LT(applying, head.labels.size());
+
+  folder.write("policy.json", R"({"high_stakes_labels":["nobody"]})");
+  EXPECT_EQ(run({"classify", "-m", model_, "--policy", folder.path() / "policy.json", kTexts[0]}).status, 1);
+  folder.write("policy.json", R"({"min_confidence":1})");
+  const std::string out = run_ok({"classify", "-m", model_, "--policy", folder.path() / "policy.json", kTexts[0]});
+  EXPECT_NE(out.find("route cloud: low_confidence"), std::string::npos) << out;
+}
+
 TEST_F(EntitiesCommand, ForPeople) {
   const std::string out = run_ok({"classify", "-m", model_, kTexts[0]});
   EXPECT_NE(out.find("entities"), std::string::npos);
@@ -82,6 +127,9 @@ TEST_F(EntitiesCommand, ForPeople) {
 TEST_F(EntitiesCommand, WhatDoesNotFitIsRefused) {
   EXPECT_EQ(run({"classify", "-m", model_, "--aggregation", "all", "text"}).status, 2);
   EXPECT_EQ(run({"classify", "-m", model_, "--ids", "2 3"}).status, 2);
+  const auto in_chunks = run({"classify", "-m", model_, "--on-long", "chunk", kTexts[0]});
+  EXPECT_EQ(in_chunks.status, 2);
+  EXPECT_NE(in_chunks.err.find("--on-long chunk"), std::string::npos) << in_chunks.err;
   const auto long_text = run({"classify", "-m", model_, "--on-long", "error", "--max-tokens", "3", kTexts[0]});
   EXPECT_EQ(long_text.status, 1);
   EXPECT_NE(long_text.err.find("text_too_long"), std::string::npos) << long_text.err;

@@ -6,6 +6,7 @@
 #include <set>
 
 #include "tests/runtime/models.h"
+#include "tests/support/temp_folder.h"
 
 namespace {
 
@@ -324,6 +325,95 @@ TEST(Allocation, OfTokenLabels) {
   EXPECT_EQ(failed, ONEPASS_OK);
   onepass_session_close(session);
   onepass_model_close(model);
+}
+
+// A language model whose labels are words: rotary tables, and what every text begins with, computed once a session.
+TEST(Allocation, EachOfWordsAndTheirPrefix) {
+  const AlignedCopy bytes(fixture_words_model("llama_untied"));
+  const Model model = open_bytes(bytes.span());
+  ASSERT_GT(model.config().words, 0u);
+  ASSERT_GT(model.tokenizer().prefix().size(), 0u);
+  const auto texts = sample_views();
+  std::vector<TextResult> results(texts.size());
+  std::vector<float> logits(texts.size() * model.total_classes()), scores(logits.size());
+  Session usual = open_session(model);
+  ASSERT_TRUE(usual.classify(texts, {}, results, logits, scores).ok());
+  const std::vector<float> gold = logits;
+  bool recovered = true;
+  const size_t calls = fail_each([&] {
+    auto opened = Model::from_memory(bytes.span(), {.mode = LoadMode::map});
+    if (!opened.ok()) return opened.code();
+    auto session = Session::create(opened.value(), {});
+    if (!session.ok()) return session.code();
+    const Code code = session->classify(texts, {}, results, logits, scores).code();
+    if (code == Code::ok) return code;
+    watch.fail_at = 0;
+    std::fill(logits.begin(), logits.end(), 0.0f);
+    recovered = recovered && session->classify(texts, {}, results, logits, scores).ok() && same_bits(logits, gold);
+    return code;
+  });
+  EXPECT_GE(calls, 20u);
+  EXPECT_TRUE(recovered);
+}
+
+// A slot whose model is replaced, policies, chunks on request, and the first of some files that fits.
+TEST(Allocation, EachOfSlotsPoliciesAndFiles) {
+  const auto& stored = bytes_of("own_heads");
+  TempFolder folder;
+  folder.write("model.onepass", std::string(stored.begin(), stored.end()));
+  const std::string path = folder.path() / "model.onepass";
+  const char* const paths[] = {path.c_str()};
+  std::string long_text;
+  for (int i = 0; i < 9; ++i) long_text += sample_texts().back() + ". ";
+  const onepass_string text = {long_text.data(), long_text.size()};
+  onepass_policy policy = ONEPASS_INIT(onepass_policy);
+  policy.negation_and_sarcasm = 1;
+  policy.min_confidence = 1;
+  policy.high_stakes_labels = {"mood 0\nmood 1", 13};
+  onepass_verdict verdict{};
+  onepass_classify_options options = ONEPASS_INIT(onepass_classify_options);
+  options.policy = &policy;
+  options.verdicts = &verdict;
+  std::vector<onepass_chunk> chunks(64);
+  std::vector<float> scores(12), chunk_scores(64 * 12);
+  onepass_result result{};
+  onepass_error error = ONEPASS_INIT(onepass_error);
+  bool described = true;
+  const size_t calls = fail_each([&] {
+    onepass_model *first = nullptr, *second = nullptr, *current = nullptr;
+    onepass_slot* slot = nullptr;
+    onepass_session* session = nullptr;
+    size_t chosen = 0, count = 0;
+    onepass_status status = onepass_model_open(path.c_str(), nullptr, &first, &error);
+    if (status == ONEPASS_OK) {
+      status = onepass_model_open_first(paths, 1, UINT64_MAX, nullptr, nullptr, &second, &chosen, &error);
+    }
+    if (status == ONEPASS_OK) status = onepass_slot_open(first, &slot, &error);
+    if (status == ONEPASS_OK) status = onepass_slot_publish(slot, second, &error);
+    if (status == ONEPASS_OK) {
+      current = onepass_slot_acquire(slot, nullptr);
+      status = onepass_session_open(current, nullptr, &session, &error);
+    }
+    if (status == ONEPASS_OK) status = onepass_slot_rollback(slot, &error);
+    if (status == ONEPASS_OK) {
+      status = onepass_classify(session, &text, 1, &options, &result, scores.data(), nullptr, &error);
+    }
+    if (status == ONEPASS_OK) {
+      status = onepass_classify_chunks(session, text, nullptr, &result, scores.data(), chunks.data(),
+                                       chunk_scores.data(), chunks.size(), &count, &error);
+    }
+    if (status == ONEPASS_OK) status = onepass_decide(current, &policy, text, &result, scores.data(), &verdict, &error);
+    described = described && (status == ONEPASS_OK || (error.status == status && std::strlen(error.message) > 10));
+    onepass_session_close(session);
+    onepass_model_close(current);
+    onepass_slot_close(slot);
+    onepass_model_close(second);
+    onepass_model_close(first);
+    return static_cast<Code>(status);
+  });
+  EXPECT_GE(calls, 40u);
+  EXPECT_TRUE(described);
+  EXPECT_EQ(verdict.route, ONEPASS_ROUTE_CLOUD);
 }
 
 }  // namespace

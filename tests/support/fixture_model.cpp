@@ -3,7 +3,9 @@
 #include <cmath>
 #include <cstdlib>
 #include <cstring>
+#include <fstream>
 #include <new>
+#include <nlohmann/json.hpp>
 #include <stdexcept>
 
 #include "tools/convert/convert.h"
@@ -23,6 +25,12 @@ T must(Result<T> result, const std::string& name) {
   return std::move(result).value();
 }
 
+convert::WeightType type_of(const std::string& weights) {
+  return weights == "f32"   ? convert::WeightType::f32
+         : weights == "f16" ? convert::WeightType::f16
+                            : convert::WeightType::int8;
+}
+
 ModelContent content_of_fixture(const std::string& name, convert::WeightType weights) {
   auto content = must(convert::convert_folder({.source = fixture_path(name), .weights = weights}, nullptr), name);
   if (const auto s = convert::add_self_tests(content); !s.ok())
@@ -33,10 +41,20 @@ ModelContent content_of_fixture(const std::string& name, convert::WeightType wei
 }  // namespace
 
 std::vector<uint8_t> fixture_model(const std::string& name, const std::string& weights) {
-  const auto type = weights == "f32"   ? convert::WeightType::f32
-                    : weights == "f16" ? convert::WeightType::f16
-                                       : convert::WeightType::int8;
-  return must(serialize_model(content_of_fixture(name, type)), name);
+  return must(serialize_model(content_of_fixture(name, type_of(weights))), name);
+}
+
+std::vector<uint8_t> fixture_words_model(const std::string& name, const std::string& weights) {
+  const std::filesystem::path folder = fixture_path("label_words/lm/" + name);
+  std::ifstream file(folder / "labels.json");
+  const auto json = nlohmann::ordered_json::parse(file);
+  convert::LabelWords words;
+  words.prompt = json.at("template").get<std::string>();
+  for (const auto& [label, list] : json.at("labels").items()) {
+    words.labels.push_back({label, list.get<std::vector<std::string>>()});
+  }
+  const convert::Options options{.source = folder, .weights = type_of(weights), .label_words = words};
+  return must(serialize_model(must(convert::convert_folder(options, nullptr), name)), name);
 }
 
 std::vector<uint8_t> fixture_model_with_wrong_self_test(const std::string& name) {

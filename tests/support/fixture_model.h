@@ -16,7 +16,9 @@ std::filesystem::path fixture_path(const std::string& name);
 // The bytes of the .onepass file, self-tests included. `weights` is f32, f16 or int8. Throws where the conversion
 // fails.
 std::vector<uint8_t> fixture_model(const std::string& name, const std::string& weights = "f32");
-// The same, f32, with right hashes and one stored logit off.
+// A language model of tests/fixtures/label_words whose labels are words, with the template that lies beside it.
+std::vector<uint8_t> fixture_words_model(const std::string& name, const std::string& weights = "int8");
+// As fixture_model, f32, with right hashes and one stored logit off.
 std::vector<uint8_t> fixture_model_with_wrong_self_test(const std::string& name);
 
 // 64-byte aligned memory of exactly that size, so that a sanitizer sees the first byte beyond it.

@@ -133,12 +133,7 @@ class Screen {
                 r.truncated != 0 ? " (the text was cut to fit)" : "");
     if (r.chunks > 1) std::printf(" in %u chunks", r.chunks);
     std::printf("\n");
-    if (outcome.verdict.reasons == 0 && !outcome.verdict.abstained) return;
-    std::printf("  route %s:", onepass_route_name(outcome.verdict.route));
-    for (const std::string_view reason : outcome.verdict.reason_names()) {
-      std::printf(" %.*s", static_cast<int>(reason.size()), reason.data());
-    }
-    std::printf("%s\n", outcome.verdict.abstained ? " (no answer: the confidence is too low)" : "");
+    print_route(outcome.verdict);
   }
 
  private:

@@ -1,9 +1,11 @@
 // onepass classify of a model that labels tokens: the entities of each text.
 #include <cstdio>
+#include <optional>
 #include <utility>
 
 #include "tools/cli/commands.h"
 #include "tools/cli/common.h"
+#include "tools/cli/policy.h"
 
 namespace onepass::cli {
 
@@ -31,11 +33,41 @@ struct Found {
   std::vector<float> logits;  // [tokens, class_count]
 };
 
+// What the policy makes of a text. A label of high stakes is one that applies to a token of the text.
+Verdict decide_text(const Model& model, const onepass_policy& policy, std::string_view text,
+                    const TokenLabels& labels) {
+  const auto decide_by = [&](const onepass_policy& rules, const float* scores) {
+    Verdict verdict;
+    onepass_verdict raw{};
+    onepass_error error = ONEPASS_INIT(onepass_error);
+    if (onepass_decide(model.get(), &rules, {text.data(), text.size()}, &labels.result, scores, &raw, &error) !=
+        ONEPASS_OK) {
+      fail("cannot apply the policy", error.where, error.message);
+    }
+    verdict.route = raw.route;
+    verdict.reasons = raw.reasons;
+    verdict.abstained = raw.abstained != 0;
+    return verdict;
+  };
+  onepass_policy others = policy;
+  others.high_stakes_labels = {nullptr, 0};
+  const Verdict verdict = decide_by(others, nullptr);
+  if (policy.high_stakes_labels.size == 0) return verdict;
+  const size_t classes = model.info().class_count;
+  for (size_t t = 0; t < labels.tokens.size(); ++t) {
+    if (labels.tokens[t].begin == labels.tokens[t].end) continue;  // the template's
+    const Verdict of_token = decide_by(policy, labels.scores.data() + t * classes);
+    if ((of_token.reasons & ONEPASS_REASON_HIGH_STAKES) != 0) return of_token;
+  }
+  return verdict;
+}
+
 std::string part_of(std::string_view text, const Entity& e) {
   return std::string(text.substr(e.begin, e.end - e.begin));
 }
 
-std::string json_line(const Model& model, size_t index, std::string_view text, const std::vector<Found>& heads) {
+std::string json_line(const Model& model, size_t index, std::string_view text, const std::vector<Found>& heads,
+                      const Verdict& verdict, bool abstains) {
   const Entities& first = heads[0].entities;
   std::string out = "{\"i\":" + std::to_string(index) + ",\"tokens\":" + std::to_string(first.tokens()) +
                     ",\"truncated\":" + (first.truncated() ? "true" : "false") + ",\"chunks\":1,\"heads\":{";
@@ -66,10 +98,18 @@ std::string json_line(const Model& model, size_t index, std::string_view text, c
     }
     out += '}';
   }
-  return out + "},\"confidence\":" + json_float(first.confidence()) + ",\"route\":\"local\",\"reasons\":[]}\n";
+  out += "},\"confidence\":" + json_float(first.confidence()) +
+         ",\"route\":" + json_string(onepass_route_name(verdict.route)) + ",\"reasons\":[";
+  const char* comma = "";
+  for (const std::string_view reason : verdict.reason_names()) {
+    out += std::exchange(comma, ",") + json_string(reason);
+  }
+  out += ']';
+  if (abstains) out += std::string(",\"abstained\":") + (verdict.abstained ? "true" : "false");
+  return out + "}\n";
 }
 
-void print(const Model& model, std::string_view text, const std::vector<Found>& heads) {
+void print(const Model& model, std::string_view text, const std::vector<Found>& heads, const Verdict& verdict) {
   std::printf("%.*s\n", static_cast<int>(text.size()), text.data());
   for (const Head& head : model.heads()) {
     const Found& found = heads[head.index];
@@ -83,12 +123,18 @@ void print(const Model& model, std::string_view text, const std::vector<Found>& 
   const Entities& first = heads[0].entities;
   std::printf("  confidence %.2f, %u tokens%s\n", static_cast<double>(first.confidence()), first.tokens(),
               first.truncated() ? " (the text was cut to fit)" : "");
+  print_route(verdict);
 }
 
 }  // namespace
 
 void run_entities(const ClassifyOptions& options, const Model& model, Session& session) {
   if (options.ids) throw Misused{"--ids: the model labels tokens, and entities are parts of a text"};
+  if (options.on_long == "chunk") {
+    throw Misused{"--on-long chunk: the model labels tokens, each by all of its text; pass parts of long texts"};
+  }
+  std::optional<PolicyFile> policy;
+  if (!options.policy.empty()) policy.emplace(options.policy, model);
   const onepass_entity_options base = entity_options(options);
   onepass_classify_options of_text = ONEPASS_INIT(onepass_classify_options);
   of_text.on_long = base.on_long;
@@ -107,20 +153,23 @@ void run_entities(const ClassifyOptions& options, const Model& model, Session& s
       fail("cannot classify", failure);
     };
     std::vector<Found> found;
+    Verdict verdict;
     for (const Head& head : model.heads()) {
       onepass_entity_options o = base;
       o.head = head.index;
       found.push_back({take_text(session.find_entities(text, o)), {}, {}});
-      if (!options.logits) continue;
+      if (!options.logits && !(policy && head.index == 0)) continue;
       TokenLabels labels = take_text(session.label_tokens(text, of_text));
+      if (policy && head.index == 0) verdict = decide_text(model, policy->get(), text, labels);
+      if (!options.logits) continue;
       found.back().tokens = std::move(labels.tokens);
       found.back().logits = std::move(labels.logits);
     }
     if (options.json) {
-      const std::string line = json_line(model, index, text, found);
+      const std::string line = json_line(model, index, text, found, verdict, policy && policy->abstains());
       std::fwrite(line.data(), 1, line.size(), stdout);
     } else {
-      print(model, text, found);
+      print(model, text, found, verdict);
     }
     progress.advance(index + 1);
   }

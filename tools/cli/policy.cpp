@@ -1,6 +1,7 @@
 #include "tools/cli/policy.h"
 
 #include <algorithm>
+#include <cstdio>
 
 #include "formats/json/json.h"
 #include "tools/cli/common.h"
@@ -59,6 +60,15 @@ PolicyFile::PolicyFile(const std::string& path, const Model& model) {
     });
     if (!known) fail(kWhat, node.path_of("high_stakes_labels"), "no head of this model has the label " + label);
   }
+}
+
+void print_route(const Verdict& verdict) {
+  if (verdict.reasons == 0 && !verdict.abstained) return;
+  std::printf("  route %s:", onepass_route_name(verdict.route));
+  for (const std::string_view reason : verdict.reason_names()) {
+    std::printf(" %.*s", static_cast<int>(reason.size()), reason.data());
+  }
+  std::printf("%s\n", verdict.abstained ? " (no answer: the confidence is too low)" : "");
 }
 
 }  // namespace onepass::cli

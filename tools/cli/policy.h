@@ -21,4 +21,7 @@ class PolicyFile {
   std::string high_stakes_labels_, negations_, sarcasm_markers_;  // what the policy's lists point to
 };
 
+// For people: where a text goes and why; nothing where it stays.
+void print_route(const Verdict& verdict);
+
 }  // namespace onepass::cli

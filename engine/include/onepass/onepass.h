@@ -3,7 +3,8 @@
  * A model is immutable and may be used by any number of threads at a time; a session is used by one thread at a time
  * and owns every buffer of its passes. No function prints, exits, throws, or keeps a pointer to the caller's memory
  * beyond the call, unless it says so. Every struct that the caller fills begins with its own size, so that a program
- * built against an older header keeps working: set it by ONEPASS_INIT, then change fields.
+ * built against an older header keeps working: set it by ONEPASS_INIT, then change fields. Options of a newer header
+ * are taken where the fields that this library does not know are zero, and are `unsupported` elsewhere.
  *
  * Memory: strings that come from a model are pointer and length, not NUL-terminated, and live as long as the model.
  * Failures: a function that can fail returns a status, and fills *error where error is not NULL.
