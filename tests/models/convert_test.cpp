@@ -394,7 +394,8 @@ TEST(Family, EveryTensorHasItsSources) {
         const auto elements = [&](std::span<const models::TensorSource> rows) {
           uint64_t sum = 0;
           for (const models::TensorSource& row : rows) {
-            if (row.slot == need.spec->slot) sum += dim_value(row.n, config, 4) * dim_value(row.k, config, 4);
+            if (row.slot == need.spec->slot)
+              sum += dim_value(row.n, config, 4, no_layer) * dim_value(row.k, config, 4, no_layer);
           }
           return sum;
         };

@@ -404,8 +404,8 @@ class Tensors {
       for (const TensorSource& row : rows) {
         if (row.slot != need.spec->slot) continue;
         ONEPASS_TRY(take(resolve(row, prefix, need.index), row.n == Dim::one,
-                         dim_value(row.n, source_.model.config, classes),
-                         dim_value(row.k, source_.model.config, classes)));
+                         dim_value(row.n, source_.model.config, classes, no_layer),
+                         dim_value(row.k, source_.model.config, classes, no_layer)));
       }
       return {};
     };
