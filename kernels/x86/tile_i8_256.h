@@ -49,14 +49,35 @@ struct NothingToCorrect {
   ONEPASS_INLINE void operator()(Sums (&)[rows][vectors]) const {}
 };
 
+// Some of a panel's last channels, or a part of K: rare, and so out of the tiles, whose sums a compiler would otherwise
+// keep in memory.
+[[gnu::noinline]] inline void finish_rest(const MatmulI8& op, size_t m, size_t rows, const Panel& panel, size_t first,
+                                          size_t vectors, const Sums* sums) {
+  const size_t end = panel.count < first + 8 * vectors ? panel.count : first + 8 * vectors;
+  for (size_t n = first; n < end; n += 8, ++sums) {
+    const __m256 w_scale = _mm256_load_ps(panel.scale + n);
+    const __m256 bias = panel.bias != nullptr ? load_bias(panel.bias + n, end - n) : _mm256_setzero_ps();
+    for (size_t i = 0; i < rows; ++i) {
+      float* c = op.c + (m + i) * op.c_stride + panel.n + n;
+      Sums total = sums[i * vectors];
+      if (panel.continued) total += load_sums(c, end - n);
+      if (panel.continues) {
+        store_sums(c, end - n, total);
+      } else {
+        finish_eight(total, w_scale, _mm256_set1_ps(op.a_scale[m + i]), bias, c, end - n);
+      }
+    }
+  }
+}
+
 // Channels [first, first + 8 * vectors) of a panel of C from their sums, to which `correct` is applied before.
 template <size_t rows, size_t vectors, class Correct = NothingToCorrect>
 ONEPASS_INLINE void finish_columns(const MatmulI8& op, size_t m, const Panel& panel, size_t first,
                                    const Sums (&sum)[rows][vectors], Correct correct = {}) {
-  const float* a_scale = op.a_scale + m;
-  const size_t c_stride = op.c_stride;
-  float* out = op.c + m * c_stride + panel.n;
   const auto finish_whole = [&](const Sums(&total)[rows][vectors]) {
+    const float* a_scale = op.a_scale + m;
+    const size_t c_stride = op.c_stride;
+    float* out = op.c + m * c_stride + panel.n;
 #pragma GCC unroll 4
     for (size_t j = 0; j < vectors; ++j) {
       const size_t n = first + 8 * j;
@@ -82,21 +103,7 @@ ONEPASS_INLINE void finish_columns(const MatmulI8& op, size_t m, const Panel& pa
   }
   correct(done);
   if (whole) return finish_whole(done);
-  const size_t end = panel.count < first + 8 * vectors ? panel.count : first + 8 * vectors;
-  for (size_t n = first; n < end; n += 8) {
-    const __m256 w_scale = _mm256_load_ps(panel.scale + n);
-    const __m256 bias = panel.bias != nullptr ? load_bias(panel.bias + n, end - n) : _mm256_setzero_ps();
-    for (size_t i = 0; i < rows; ++i) {
-      float* c = out + i * c_stride + n;
-      Sums total = done[i][(n - first) / 8];
-      if (panel.continued) total += load_sums(c, end - n);
-      if (panel.continues) {
-        store_sums(c, end - n, total);
-      } else {
-        finish_eight(total, w_scale, _mm256_set1_ps(a_scale[i]), bias, c, end - n);
-      }
-    }
-  }
+  finish_rest(op, m, rows, panel, first, vectors, &done[0][0]);
 }
 
 // sum += four inputs. The fewer operands, weights or activations, stay in registers.
