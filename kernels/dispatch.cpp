@@ -8,6 +8,8 @@
 #include <sys/auxv.h>
 #elif defined(__aarch64__) && defined(__APPLE__)
 #include <sys/sysctl.h>
+#elif defined(__aarch64__) && defined(_WIN32)
+#include <windows.h>
 #endif
 
 namespace onepass::kernels {
@@ -70,7 +72,14 @@ constexpr KernelTable tables[isa_count] = {
     table_of(Isa::neon),   table_of(Isa::dotprod),    table_of(Isa::i8mm),
 };
 
-// One bit per level of this build that the processor has and whose registers the operating system saves.
+// The levels of this build (ONEPASS_LEVELS in CMake). It may hold kernels of others, on which these stand.
+#if defined(ONEPASS_OFFERED_LEVELS)
+constexpr unsigned offered_levels = ONEPASS_OFFERED_LEVELS;
+#else
+constexpr unsigned offered_levels = (1u << isa_count) - 1;
+#endif
+
+// One bit per level that the processor has and whose registers the operating system saves.
 #if defined(__x86_64__) || defined(_M_X64)
 
 // Linux keeps the tile registers of those processes only that have asked for them once, and refuses where an
@@ -139,6 +148,9 @@ unsigned available_levels() {
   value = 0;
   size = sizeof value;
   i8mm = sysctlbyname("hw.optional.arm.FEAT_I8MM", &value, &size, nullptr, 0) == 0 && value != 0;
+#elif defined(_WIN32)
+  constexpr unsigned long v82_dot_product = 43;  // PF_ARM_V82_DP_INSTRUCTIONS_AVAILABLE
+  dotprod = IsProcessorFeaturePresent(v82_dot_product) != 0;
 #endif
   if (dotprod) levels |= bit(Isa::dotprod);
   if (dotprod && i8mm) levels |= bit(Isa::i8mm);
@@ -165,10 +177,12 @@ bool isa_from_name(const char* name, Isa* isa) noexcept {
   return false;
 }
 
-bool isa_available(Isa isa) noexcept { return index_of(isa) < isa_count && (available_levels() & bit(isa)) != 0; }
+bool isa_built(Isa isa) noexcept { return index_of(isa) < isa_count && (offered_levels & bit(isa)) != 0; }
+
+bool isa_available(Isa isa) noexcept { return isa_built(isa) && (available_levels() & bit(isa)) != 0; }
 
 Isa best_isa() noexcept {
-  const unsigned levels = available_levels();
+  const unsigned levels = available_levels() & offered_levels;
   unsigned best = isa_count - 1;
   while ((levels >> best & 1u) == 0) --best;
   return static_cast<Isa>(best);

@@ -47,11 +47,14 @@ const char* isa_name(Isa isa) noexcept;
 // The level of that name; false when there is none.
 bool isa_from_name(const char* name, Isa* isa) noexcept;
 
+// True when this build has the level, whatever the machine.
+bool isa_built(Isa isa) noexcept;
 // True when this build has the level and this machine, its operating system included, runs it.
 bool isa_available(Isa isa) noexcept;
 // The highest available level.
 Isa best_isa() noexcept;
-// The table of a level; null where isa_available is false. Every slot is callable. Tables are constants.
+// The table of a level; null where isa_available is false. Every slot is callable, but those of operations that
+// the build leaves out, which are null. Tables are constants.
 const KernelTable* kernel_table(Isa isa) noexcept;
 
 }  // namespace onepass::kernels

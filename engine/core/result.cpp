@@ -21,6 +21,7 @@ const char* code_name(Code code) noexcept {
     ONEPASS_CODE(cancelled)
     ONEPASS_CODE(non_finite_result)
     ONEPASS_CODE(deadline_exceeded)
+    ONEPASS_CODE(left_out)
     ONEPASS_CODE(truncated)
     ONEPASS_CODE(bad_magic)
     ONEPASS_CODE(bad_version)

@@ -24,6 +24,7 @@ enum class Code : uint16_t {
   cancelled = 8,
   non_finite_result = 9,
   deadline_exceeded = 10,
+  left_out = 11,  // this build of the library lacks it; another would run it
   // The structure of a file.
   truncated = 20,  // the file ends before what it declares
   bad_magic = 21,

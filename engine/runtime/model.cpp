@@ -1,5 +1,7 @@
 #include "engine/runtime/model.h"
 
+#include "engine/runtime/build_check.h"
+
 namespace onepass {
 
 Result<Model> Model::open(const char* path, const OpenOptions& options) noexcept {
@@ -16,6 +18,7 @@ Result<Model> Model::from_memory(std::span<const uint8_t> bytes, const OpenOptio
 
 Result<Model> Model::from_file(Result<ModelFile> file) noexcept {
   if (!file.ok()) return file.error();
+  ONEPASS_TRY(check_build(file.value()));
   ONEPASS_TRY_ASSIGN(weights, bind_weights(file.value()));
   for (const TensorView& tensor : file->tensors()) {
     if (tensor.slot == Slot::embed_token) file->expect_scattered_reads(tensor);

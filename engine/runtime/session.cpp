@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cstring>
 
+#include "engine/core/left_out.h"
 #include "engine/runtime/decide.h"
 #include "engine/runtime/session_errors.h"
 
@@ -10,10 +11,13 @@ namespace onepass {
 
 Result<Session> Session::create(const Model& model, const SessionOptions& options) noexcept {
   const kernels::KernelTable* table = kernels::kernel_table(options.isa);
+  if (!kernels::isa_built(options.isa)) {
+    return left_out(kernels::isa_name(options.isa), "the kernels of this level", "ONEPASS_LEVELS",
+                    kernels::isa_name(options.isa));
+  }
   if (table == nullptr) {
     return make_error(Code::isa_unavailable, Error::no_offset, kernels::isa_name(options.isa),
-                      "this machine or build does not have this level; its best is %s",
-                      kernels::isa_name(kernels::best_isa()));
+                      "this machine does not have this level; its best is %s", kernels::isa_name(kernels::best_isa()));
   }
   return Session(model, options, *table);
 }

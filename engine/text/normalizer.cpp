@@ -2,6 +2,7 @@
 
 #include <utility>
 
+#include "engine/core/left_out.h"
 #include "engine/text/charsmap.h"
 #include "engine/text/normalizer_rows.h"
 
@@ -11,9 +12,18 @@ namespace {
 
 constexpr std::string_view kWhere = "tokenizer";
 
+// The character maps of SentencePiece come with these kinds of tokenizers.
+#if defined(ONEPASS_WITHOUT_BPE) && defined(ONEPASS_WITHOUT_UNIGRAM)
+Status check_charsmap(const NormalizerStep&, uint64_t) noexcept {
+  return left_out(kWhere, "the normaliser of SentencePiece", "ONEPASS_TOKENIZERS", "unigram");
+}
+constexpr auto* kNormalizePrecompiled = static_cast<decltype(&normalize_precompiled)>(nullptr);
+#else
 Status check_charsmap(const NormalizerStep& step, uint64_t offset) noexcept {
   return Charsmap::check(step.pattern, offset);
 }
+constexpr auto* kNormalizePrecompiled = normalize_precompiled;
+#endif
 
 Status check_replacement(const NormalizerStep& step, uint64_t offset) noexcept {
   if (step.pattern.size() > kMaxReplacement || step.content.size() > kMaxReplacement) {
@@ -44,7 +54,7 @@ constexpr NormalizerRow kRows[] = {
     {NormalizerKind::prepend, 0, false, true, check_replacement, normalize_prepend},
     {NormalizerKind::strip, 3, false, false, nullptr, normalize_strip},
     {NormalizerKind::nmt, 0, false, false, nullptr, normalize_nmt},
-    {NormalizerKind::precompiled, 0, true, false, check_charsmap, normalize_precompiled},
+    {NormalizerKind::precompiled, 0, true, false, check_charsmap, kNormalizePrecompiled},
 };
 
 const NormalizerRow* row_of(uint32_t kind) noexcept {

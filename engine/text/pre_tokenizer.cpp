@@ -1,5 +1,6 @@
 #include "engine/text/pre_tokenizer.h"
 
+#include "engine/core/left_out.h"
 #include "engine/text/split_pattern.h"
 #include "engine/text/splitter.h"
 #include "engine/text/unicode.h"
@@ -146,6 +147,9 @@ Status check(const PreTokenizerStep& step, uint64_t offset) noexcept {
     return make_error(Code::unknown_value, offset + 8, kWhere, "pattern %u; a newer version of the library may know it",
                       step.value);
   }
+#ifdef ONEPASS_WITHOUT_BPE
+  if (pattern) return left_out(kWhere, "the patterns of byte-level tokenizers", "ONEPASS_TOKENIZERS", "bpe");
+#endif
   if (!pattern && step.value != 0) return bad(offset + 8, "a value that it lacks");
   return {};
 }
@@ -211,12 +215,14 @@ bool PreTokenizer::run_step(size_t index, const TextView& view, size_t begin, si
     case PreTokenizerKind::digits:
       return split_flags(view.data, begin, end, char_numeric, behaviour_of(step), next);
     case PreTokenizerKind::pattern: {
+#ifndef ONEPASS_WITHOUT_BPE
       const auto pattern = static_cast<SplitPattern>(step.value);
       for (size_t pos = begin; pos < end;) {
         const size_t word_end = match_end(pattern, view.data, pos, end);
         if (!next(pos, word_end)) return false;
         pos = word_end;
       }
+#endif
       return true;
     }
     case PreTokenizerKind::metaspace:

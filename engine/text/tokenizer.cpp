@@ -2,6 +2,7 @@
 
 #include <cstring>
 
+#include "engine/core/left_out.h"
 #include "engine/core/utf8.h"
 #include "engine/text/kind_row.h"
 #include "engine/text/token_sink.h"
@@ -18,7 +19,32 @@ constexpr uint32_t kSequence = UINT32_MAX;
 
 enum HeaderFlag : uint32_t { header_trim_offsets = 1, header_trim_prefix_space = 2, header_all_flags = 3 };
 
-const KindRow* const kRows[] = {&kWordPieceRow, &kBpeRow, &kUnigramRow};
+// A build may leave kinds out (ONEPASS_TOKENIZERS in CMake).
+const KindRow* const kRows[] = {
+#ifndef ONEPASS_WITHOUT_WORDPIECE
+    &kWordPieceRow,
+#endif
+#ifndef ONEPASS_WITHOUT_BPE
+    &kBpeRow,
+#endif
+#ifndef ONEPASS_WITHOUT_UNIGRAM
+    &kUnigramRow,
+#endif
+};
+
+const char* name_of_kind(uint32_t kind) noexcept {
+  switch (static_cast<TokenizerKind>(kind)) {
+    case TokenizerKind::wordpiece:
+      return "wordpiece";
+    case TokenizerKind::bpe:
+      return "bpe";
+    case TokenizerKind::unigram:
+      return "unigram";
+    case TokenizerKind::none:
+      break;
+  }
+  return nullptr;
+}
 
 // out = text with U+FFFD for every malformed sequence. False when out of memory.
 bool repair(std::string_view text, size_t valid, DerivedText& out) noexcept {
@@ -72,6 +98,9 @@ Result<Tokenizer> Tokenizer::parse(std::span<const uint8_t> section, uint32_t em
   Tokenizer tokenizer;
   for (const KindRow* row : kRows) {
     if (static_cast<uint32_t>(row->kind) == kind) tokenizer.row_ = row;
+  }
+  if (const char* name = name_of_kind(kind); tokenizer.row_ == nullptr && name != nullptr) {
+    return left_out(kWhere, "its kind of tokenizer", "ONEPASS_TOKENIZERS", name);
   }
   if (tokenizer.row_ == nullptr) {
     return make_error(Code::unknown_value, base_offset + 4, kWhere,
