@@ -1,6 +1,8 @@
-// Twice the text takes about twice the time, whatever the text is: no stage of any kind is quadratic.
-// ONEPASS_LINEAR_MIB sets the size of the half, and prints what each text takes; ONEPASS_LINEAR_SECTIONS names further
-// sections, with ':' between them, as tokenizer_section writes them of whole vocabularies.
+// Eight times the text takes about eight times the time, whatever the text is: no stage of any kind is quadratic. Every
+// build asks for less than 2.7 times per doubling over three doublings: steps of n^1.5 (2.83) and n^2 (4) fail, while a
+// text that outgrows a cache on a busy machine does not. ONEPASS_LINEAR_MIB measures instead: half and whole of that
+// size, printed, at most 2.3 times; ONEPASS_LINEAR_SECTIONS names further sections, with ':' between them, as
+// tokenizer_section writes them of whole vocabularies.
 #include <gtest/gtest.h>
 
 #include <algorithm>
@@ -116,22 +118,24 @@ std::vector<std::string> texts_of(size_t bytes) {
 
 void expect_linear(const std::string& name, const std::vector<uint8_t>& section) {
   const char* size = std::getenv("ONEPASS_LINEAR_MIB");
-  const size_t n = size == nullptr ? size_t{1} << 16 : std::strtoull(size, nullptr, 10) << 20;
+  const size_t n = size == nullptr ? size_t{1} << 15 : std::strtoull(size, nullptr, 10) << 20;
+  const size_t times = size == nullptr ? 8 : 2;
+  const double limit = size == nullptr ? 2.7 * 2.7 * 2.7 : 2.3;
   const Parsed tokenizer(section);
   ASSERT_EQ(tokenizer.code(), Code::ok);
   Buffers buffers;
-  for (const std::string& unit : texts_of(2 * n)) {
+  for (const std::string& unit : texts_of(times * n)) {
     std::string text;
-    for (size_t i = 0; i < 2 * (n / unit.size()); ++i) text += unit;
-    const std::string_view half = std::string_view(text).substr(0, text.size() / 2);
+    for (size_t i = 0; i < times * (n / unit.size()); ++i) text += unit;
+    const std::string_view head = std::string_view(text).substr(0, text.size() / times);
     double ratio = 1e9;
     double whole = 1e9;
     double part = 1e9;
     (void)encode_seconds(*tokenizer, text, buffers);  // the buffers grow
-    // A quadratic step keeps its ratio of 4 however often it is tried; a neighbour on the same core goes away.
-    for (int attempt = 0; attempt < 60 && ratio > 2.3; ++attempt) {
+    // A quadratic step keeps its ratio however often it is tried; a neighbour on the same core goes away.
+    for (int attempt = 0; attempt < 60 && ratio > limit; ++attempt) {
       if (attempt >= 8) std::this_thread::sleep_for(std::chrono::milliseconds(20));
-      part = std::min(part, encode_seconds(*tokenizer, half, buffers));
+      part = std::min(part, encode_seconds(*tokenizer, head, buffers));
       whole = std::min(whole, encode_seconds(*tokenizer, text, buffers));
       ratio = whole / part;
     }
@@ -141,13 +145,13 @@ void expect_linear(const std::string& name, const std::vector<uint8_t>& section)
                   whole / static_cast<double>(text.size()) * 1e9);
       std::fflush(stdout);
     }
-    EXPECT_LE(ratio, 2.3) << name << " " << testing::PrintToString(unit.substr(0, 20));
+    EXPECT_LE(ratio, limit) << name << " " << testing::PrintToString(unit.substr(0, 20));
   }
 }
 
 class LinearTime : public testing::TestWithParam<const char*> {};
 
-TEST_P(LinearTime, TwiceTheTextTakesAboutTwiceTheTime) { expect_linear(GetParam(), section_of(GetParam())); }
+TEST_P(LinearTime, TimeGrowsWithTheText) { expect_linear(GetParam(), section_of(GetParam())); }
 
 TEST(LinearTimeOf, WholeVocabularies) {
   const char* given = std::getenv("ONEPASS_LINEAR_SECTIONS");
