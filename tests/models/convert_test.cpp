@@ -218,6 +218,17 @@ TEST(Convert, ConfigThatMeansAnotherModelIsRefused) {
   }
 }
 
+// An architecture that no family has is refused by its name.
+TEST(Convert, UnknownArchitecturesAreNamed) {
+  for (const std::string name : {"MobileBertForSequenceClassification", "T5Model", "BertForMaskedLM"}) {
+    Damaged checkpoint("two_classes");
+    checkpoint.edit("config.json", [&](Json& json) { json["architectures"] = Json::parse("[\"" + name + "\"]"); });
+    const Error error = checkpoint.convert();
+    EXPECT_EQ(error.code, Code::unsupported) << name;
+    EXPECT_NE(std::string(error.message).find(name), std::string::npos) << error.message;
+  }
+}
+
 struct FamilyCase {
   const char* checkpoint;
   const char* key;
