@@ -7,7 +7,9 @@
 #include <map>
 
 #include "formats/json/json.h"
+#include "models/family.h"
 #include "tests/quantise/models.h"
+#include "tools/convert/verify.h"
 #include "tools/quantise/stages.h"
 #include "tools/quantise/workbench.h"
 
@@ -174,6 +176,49 @@ TEST(Calibration, EveryFamilyKeepsMoreOfItsAnswers) {
     const double ratio = std::exp(logarithms / static_cast<double>(std::size(kFamilies)));
     EXPECT_LT(ratio, weights == WeightType::int4 ? 0.6 : 1.0);
     RecordProperty(weights == WeightType::int4 ? "int4_ratio" : "int8_ratio", std::to_string(ratio));
+  }
+}
+
+// The whole way of a conversion to int4, of every family that the converter has: codes by GPTQ, self-tests, the file,
+// and f32 beside it.
+TEST(Calibration, EveryFamilyIsConvertedAndVerified) {
+  const std::vector<std::string> calibration = made_up_texts(100, 12), texts = made_up_texts(40, 13);
+  ASSERT_GE(models::families().size(), 18u);
+  for (const models::Family* family : models::families()) {
+    std::string name = family->name;
+    std::replace(name.begin(), name.end(), '-', '_');
+    name = first_case(name + "/");
+    convert::Options options{.source = fixtures() / name, .weights = WeightType::int4};
+    const ModelContent f32 = converted(in_f32(options));
+    quantise::Report report;
+    options.adjust = [&](ModelContent& content) -> Status {
+      ONEPASS_TRY_ASSIGN(done, quantise::quantise(f32, {.texts = calibration}, content, [](size_t, size_t) {}));
+      report = std::move(done);
+      return {};
+    };
+    ModelContent content = converted(options);
+    ASSERT_TRUE(convert::add_self_tests(content).ok()) << name;
+    size_t codes = 0, products = 0;
+    for (const TensorContent& t : content.tensors) codes += kernels::has_steps(t.layout) ? 1 : 0;
+    for (const auto& product : report.products) products += kernels::has_steps(product.layout) ? 1 : 0;
+    EXPECT_EQ(products, codes) << name << ": none is left to rounding";
+    EXPECT_GE(codes, 4u) << name;
+    const Model model = opened(content);
+    EXPECT_TRUE(run_self_tests(model, kernels::best_isa()).ok()) << name;
+    const auto compared = convert::compare(f32, content, texts, [](size_t) {});
+    ASSERT_TRUE(compared.ok()) << name << ": " << compared.error().message;
+    EXPECT_TRUE(compared->max_difference > 0 && std::isfinite(compared->max_difference)) << name;
+    EXPECT_EQ(compared->other_tokens, 0u) << name;
+    ASSERT_FALSE(compared->heads.empty()) << name;
+    for (const convert::HeadReport& head : compared->heads) {
+      if (!head.has_labels()) continue;
+      EXPECT_GE(head.top_agreement, 0.7) << name;
+    }
+    // Embeddings, layers and a last norm, each off by something and none by as much as it is large.
+    EXPECT_GE(compared->stages.size(), model.config().layers + 1) << name;
+    for (const convert::StageReport& stage : compared->stages) {
+      EXPECT_TRUE(stage.relative_error > 0 && stage.relative_error < 0.7) << name << " " << stage.name;
+    }
   }
 }
 

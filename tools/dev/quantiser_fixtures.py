@@ -26,7 +26,7 @@ def layer(seed: int):
     x += 0.5 * rng.normal(size=(1, K))
     w = rng.standard_t(4, size=(N, K)).astype(np.float32) * 0.05
     w[3] = 0
-    return w, (x.T @ x / ROWS).astype(np.float32)
+    return w, (x.T @ x / ROWS).astype(np.float32), x
 
 
 def half(values):
@@ -154,7 +154,7 @@ def main():
     parser.add_argument("folder", type=Path)
     folder = parser.parse_args().folder
     folder.mkdir(parents=True, exist_ok=True)
-    w, second = layer(7)
+    w, second, _ = layer(7)
     importance = np.ascontiguousarray(np.diag(second))
     wide, weights = w.astype(np.float64), importance.astype(np.float64)
     tensors = {
