@@ -3,8 +3,9 @@
 //   bit 1  recompute the hashes first, so that mutations get behind them
 //   bit 2  copy instead of using the memory as it lies
 //   bits 3-4  what the rest is: 0, 1 edits {u8 section, u16 position, u8 bytes to remove, u8 bytes to insert, those
-//             bytes} of a good file's sections; 2 seven u16 section sizes and the sections; 3 a file as it is.
-//             But for the last, the header, the table and the gaps are made up around the sections.
+//             bytes} of a good file's sections, with 1 that of layers of several widths; 2 seven u16 section sizes and
+//             the sections; 3 a file as it is. But for the last, the header, the table and the gaps are made up around
+//             the sections.
 // What opens with verify must give the same bytes when it is written again.
 #include <algorithm>
 #include <array>
@@ -63,8 +64,8 @@ Sections split(std::span<const uint8_t> input) {
   return parts;
 }
 
-Sections good_sections() {
-  const auto file = onepass::test::raw_of(onepass::test::micro_model()).encode();
+Sections sections_of(const onepass::ModelContent& model) {
+  const auto file = onepass::test::raw_of(model).encode();
   Sections parts;
   for (size_t i = 0; i < sections; ++i) {
     uint64_t offset = 0, size = 0;
@@ -78,9 +79,10 @@ Sections good_sections() {
   return parts;
 }
 
-Sections edited(std::span<const uint8_t> input) {
-  static const Sections good = good_sections();
-  Sections parts = good;
+Sections edited(std::span<const uint8_t> input, bool uneven) {
+  static const Sections good[] = {sections_of(onepass::test::micro_model()),
+                                  sections_of(onepass::test::uneven_model())};
+  Sections parts = good[uneven ? 1 : 0];
   size_t pos = 0;
   for (int n = 0; n < 8 && input.size() - pos >= 5; ++n) {
     auto& part = parts[input[pos] % sections];
@@ -134,7 +136,7 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
       file = assemble(split(rest));
       break;
     default:
-      file = assemble(edited(rest));
+      file = assemble(edited(rest, (how & 8) != 0));
       break;
   }
   if ((how & 2) != 0 && file.size() >= 64) onepass::test::rehash(file);
