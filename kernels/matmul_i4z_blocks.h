@@ -62,7 +62,7 @@ struct RowGroups {
       for (size_t i = 0; i < panels; ++i) {
         Panel panel = panel_of(i);
         if (first != 0) panel.fetching = 0;
-        multiply_panel<Level>(part, panel, first, end, start + first);
+        Level::panel({part, panel, first, end, start + first});
       }
     }
   }

@@ -120,8 +120,8 @@ ONEPASS_INLINE void half_tile(const MatmulI8& op, size_t m, const Panel& panel, 
 
 template <class Dot, size_t rows, size_t chains>
 ONEPASS_INLINE void tile_256(const MatmulI8& op, size_t m, const Panel& panel, const int32_t* start) {
-  half_tile<Dot, rows, chains>(op, m, panel, 0, start);
-  if (panel.count > 16) half_tile<Dot, rows, chains>(op, m, panel, 1, start);
+#pragma GCC unroll 1
+  for (size_t half = 0; half * 16 < panel.count; ++half) half_tile<Dot, rows, chains>(op, m, panel, half, start);
 }
 
 }  // namespace

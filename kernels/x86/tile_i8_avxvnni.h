@@ -16,6 +16,7 @@ struct UnsignedWeights {
 
 struct AvxVnni {
   static constexpr size_t rows = 6;
+  ONEPASS_INLINE static void panel(const PanelI8& part) { panel_i8_avxvnni(part); }
   // -128 times the sum of a row's codes.
   ONEPASS_INLINE static int32_t start(const int8_t* a, size_t k_end) {
     const __m256i ones = _mm256_set1_epi8(1);
