@@ -40,11 +40,22 @@ ONEPASS_INLINE void finish_tile(const MatmulI8& op, size_t m, size_t rows, const
   finish_tile(op, m, rows, panel.n, panel.count);
 }
 
-// Rows [group, group_end) of a panel, in blocks of equal height: 16 rows are 8 + 8 rather than 12 + 4, which would
-// leave the multiplier waiting. start[i] belongs to row group + i.
+// The rows of the next block, of `left`. Where the level does not say, blocks have equal heights: 16 rows are 8 + 8
+// rather than 12 + 4, which would leave the multiplier waiting.
+template <class Level>
+ONEPASS_INLINE size_t block_rows(size_t left) {
+  if constexpr (requires { Level::next_rows(left); }) {
+    return Level::next_rows(left);
+  } else {
+    const size_t blocks = (left + Level::rows - 1) / Level::rows;
+    return (left + blocks - 1) / blocks;
+  }
+}
+
+// Rows [group, group_end) of a panel, in blocks. start[i] belongs to row group + i.
 //
 // Level has: rows, the largest tile; start(a, k_end), where the sums of a row begin; tile_of<rows>(...); panel(part),
-// which is multiply_panel, in line or as a function that products share.
+// which is multiply_panel, in line or as a function that products share; and it may have next_rows(left).
 template <class Level>
 ONEPASS_INLINE void multiply_panel(const PanelI8& part) {
   const MatmulI8& op = part.op;
@@ -52,11 +63,9 @@ ONEPASS_INLINE void multiply_panel(const PanelI8& part) {
   const size_t group = part.begin, group_end = part.end;
   const int32_t* start = part.start;
   const bool finish = !panel.continues && (op.act != Act::none || op.peak != nullptr);
-  const size_t blocks = (group_end - group + Level::rows - 1) / Level::rows;
-  size_t m = group;
-  for (size_t block = 0; block < blocks; ++block) {
+  for (size_t m = group, block = 0; m < group_end; ++block) {
     if (block == panel.fetching) panel.next = panel.codes, panel.next_step = 0;
-    const size_t rows = (group_end - m + blocks - block - 1) / (blocks - block);
+    const size_t rows = block_rows<Level>(group_end - m);
     dispatch_rows<Level, Level::rows>(rows, op, m, panel, start + (m - group));
     if (finish) finish_tile(op, m, rows, panel);
     m += rows;
@@ -83,7 +92,7 @@ ONEPASS_INLINE void multiply_panels(const MatmulI8& op) {
                            .n = n,
                            .count = op.n_end - n < 32 ? op.n_end - n : 32,
                            .next = codes + (n + 32) * k_end,
-                           .next_step = group_end - group > Level::rows ? 64u : 128u,
+                           .next_step = block_rows<Level>(group_end - group) < group_end - group ? 64u : 128u,
                            .fetching = 2};
       Level::panel({op, panel, group, group_end, start});
     }

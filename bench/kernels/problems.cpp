@@ -1,8 +1,11 @@
 #include "bench/kernels/problems.h"
 
 #include <algorithm>
+#include <cmath>
 #include <cstdio>
 #include <memory>
+#include <numbers>
+#include <random>
 #include <stdexcept>
 #include <type_traits>
 
@@ -44,6 +47,28 @@ Array<uint8_t> packed(Layout layout, size_t n, size_t k) {
   return out;
 }
 
+// Codes of normally distributed rows: how large neighbours are together decides which way avx2 takes.
+Array<int8_t> activations(size_t rows, size_t width, size_t stride) {
+  std::mt19937_64 bits(rows * width);
+  const auto uniform = [&] { return (count(static_cast<size_t>(bits() >> 11)) + 0.5) * 0x1p-53; };
+  auto x = aligned<float>(width), scale = aligned<float>(1);
+  auto codes = aligned<int8_t>(rows * stride);
+  for (size_t row = 0; row < rows; ++row) {
+    for (float& value : x) {
+      value = static_cast<float>(std::sqrt(-2 * std::log(uniform())) * std::cos(2 * std::numbers::pi * uniform()));
+    }
+    kernels::kernel_table(kernels::Isa::scalar)
+        ->quantize_rows({.x = x.data(),
+                         .x_stride = width,
+                         .codes = codes.data() + row * stride,
+                         .codes_stride = stride,
+                         .scale = scale.data(),
+                         .rows = 1,
+                         .width = width});
+  }
+  return codes;
+}
+
 // The operands of a call. Shared, since a std::function is copied; the sizes are the call's.
 struct Operands {
   Array<float> a, b, c, d;
@@ -56,11 +81,7 @@ Problem matmul_int8(Shape s) {
   p.weights = packed(Layout::i8_n32k4, s.n, s.k);
   const size_t stride = round_up(s.k, 64);
   auto o = std::make_shared<Operands>();
-  o->codes = aligned<int8_t>(s.m * stride);
-  for (size_t i = 0; i < s.m; ++i) {
-    for (size_t k = 0; k < s.k; ++k)
-      o->codes[i * stride + k] = static_cast<int8_t>(static_cast<int>((i * 31 + k * 7) % 255) - 127);
-  }
+  o->codes = activations(s.m, s.k, stride);
   o->a = numbers(s.m), o->b = numbers(s.n), o->c = aligned<float>(s.m * s.n);
   p.operations = 2 * count(s.m * s.n * s.k);
   p.bytes = count(p.weights.size() + s.m * s.k + 4 * s.m * s.n);
@@ -84,11 +105,7 @@ Problem matmul_int4(Shape s) {
   p.weights = packed(layout, s.n, s.k);
   const size_t stride = round_up(s.k, 64);
   auto o = std::make_shared<Operands>();
-  o->codes = aligned<int8_t>(s.m * stride);
-  for (size_t i = 0; i < s.m; ++i) {
-    for (size_t k = 0; k < s.k; ++k)
-      o->codes[i * stride + k] = static_cast<int8_t>(static_cast<int>((i * 31 + k * 7) % 255) - 127);
-  }
+  o->codes = activations(s.m, s.k, stride);
   o->a = numbers(s.m), o->b = numbers(s.n), o->c = aligned<float>(s.m * s.n);
   p.operations = 2 * count(s.m * s.n * s.k);
   p.bytes = count(p.weights.size() + s.m * s.k + 4 * s.m * s.n);
@@ -414,6 +431,7 @@ const std::vector<Operation>& list() {
       {"matmul_q4_0", "matmul_i4", Arithmetic::int8, true, products, matmul_int4<Layout::i4g32_n32k4>},
       {"matmul_f32", "matmul_f32", Arithmetic::f32, true, float_products, matmul_float<Layout::f32_n16>},
       {"matmul_f16", "matmul_f32", Arithmetic::f32, true, float_products, matmul_float<Layout::f16_n16>},
+      {"matmul_bf16", "matmul_f32", Arithmetic::f32, true, float_products, matmul_float<Layout::bf16_n16>},
       {"attention_f32", "attention_f32", Arithmetic::f32, false, attention, attention_f32},
       {"attention_i8", "attention_i8", Arithmetic::int8, false, attention, attention_i8},
       {"add_norm", "add_norm", Arithmetic::none, false, rows, add_norm},

@@ -76,6 +76,7 @@ struct WeightsRow {
 constexpr WeightsRow kWeights[] = {
     {"f32", Layout::f32_rows, Layout::f32_n16, Layout::f32_n16},
     {"f16", Layout::f16_rows, Layout::f16_n16, Layout::f16_n16},
+    {"bf16", Layout::bf16_rows, Layout::bf16_n16, Layout::bf16_n16},
     {"int8", Layout::i8_rows, Layout::i8_n32k4, Layout::f32_n16},
     {"int4", Layout::i4g32_rows, Layout::i4zg32_n32k4, Layout::f32_n16},
 };

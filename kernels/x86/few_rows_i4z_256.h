@@ -82,7 +82,7 @@ ONEPASS_INLINE void few_rows_half(const MatmulI8& op, const Panel& panel, size_t
       }
     }
   }
-  finish_half<rows>(op, 0, panel, half, total);
+  finish_columns<rows, 2>(op, 0, panel, half * 16, total);
 }
 
 struct FewRows256 {

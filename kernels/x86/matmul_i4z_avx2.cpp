@@ -88,7 +88,7 @@ ONEPASS_INLINE void half_tile_i4z(const MatmulI8& op, size_t m, const Panel& pan
       sum[i][1] += as_sums(_mm256_madd_epi16(as_register(pairs[i][1]), step1));
     }
   }
-  finish_half<rows>(op, m, panel, half, sum);
+  finish_columns<rows, 2>(op, m, panel, half * 16, sum);
 }
 
 template <bool spread, size_t most>

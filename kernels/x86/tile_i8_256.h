@@ -1,5 +1,5 @@
-// The int8 tile of 256-bit registers: rows x 16 channels, twice a panel. `Dot` is what differs between the levels:
-// how weights are read, and how four products are added to each of eight sums.
+// The int8 tile of 256-bit registers: some rows by 8, 16, 24 or 32 channels of a panel. `Dot` is what differs between
+// the levels: how weights are read, and how four products are added to each of eight sums.
 #pragma once
 
 #include <immintrin.h>
@@ -42,23 +42,44 @@ ONEPASS_INLINE __m256 load_bias(const float* bias, size_t count) {
   return count >= 8 ? _mm256_loadu_ps(bias) : _mm256_maskload_ps(bias, first_lanes(count));
 }
 
-// Channels [half * 16, half * 16 + 16) of C from their sums.
-template <size_t rows>
-ONEPASS_INLINE void finish_half(const MatmulI8& op, size_t m, const Panel& panel, size_t half,
-                                const Sums (&sum)[rows][2]) {
-  alignas(64) Sums done[rows][2];
+// For levels whose sums are right as they are.
+struct NothingToCorrect {
+  template <size_t rows, size_t vectors>
+  ONEPASS_INLINE void operator()(Sums (&)[rows][vectors]) const {}
+};
+
+// Channels [first, first + 8 * vectors) of a panel of C from their sums, to which `correct` is applied before.
+template <size_t rows, size_t vectors, class Correct = NothingToCorrect>
+ONEPASS_INLINE void finish_columns(const MatmulI8& op, size_t m, const Panel& panel, size_t first,
+                                   const Sums (&sum)[rows][vectors], Correct correct = {}) {
+  alignas(64) Sums done[rows][vectors];
 #pragma GCC unroll 16
   for (size_t i = 0; i < rows; ++i) {
-    done[i][0] = sum[i][0];
-    done[i][1] = sum[i][1];
+#pragma GCC unroll 4
+    for (size_t j = 0; j < vectors; ++j) done[i][j] = sum[i][j];
   }
-  const size_t end = panel.count < half * 16 + 16 ? panel.count : half * 16 + 16;
-  for (size_t n = half * 16; n < end; n += 8) {
+  correct(done);
+  if (panel.count >= first + 8 * vectors && !panel.continued && !panel.continues) {
+#pragma GCC unroll 4
+    for (size_t j = 0; j < vectors; ++j) {
+      const size_t n = first + 8 * j;
+      const __m256 w_scale = _mm256_load_ps(panel.scale + n);
+      const __m256 bias = panel.bias != nullptr ? _mm256_loadu_ps(panel.bias + n) : _mm256_setzero_ps();
+      float* c = op.c + m * op.c_stride + panel.n + n;
+#pragma GCC unroll 16
+      for (size_t i = 0; i < rows; ++i, c += op.c_stride) {
+        finish_eight(done[i][j], w_scale, _mm256_set1_ps(op.a_scale[m + i]), bias, c, 8);
+      }
+    }
+    return;
+  }
+  const size_t end = panel.count < first + 8 * vectors ? panel.count : first + 8 * vectors;
+  for (size_t n = first; n < end; n += 8) {
     const __m256 w_scale = _mm256_load_ps(panel.scale + n);
     const __m256 bias = panel.bias != nullptr ? load_bias(panel.bias + n, end - n) : _mm256_setzero_ps();
     for (size_t i = 0; i < rows; ++i) {
       float* c = op.c + (m + i) * op.c_stride + panel.n + n;
-      Sums total = done[i][n / 8 % 2];
+      Sums total = done[i][(n - first) / 8];
       if (panel.continued) total += load_sums(c, end - n);
       if (panel.continues) {
         store_sums(c, end - n, total);
@@ -69,59 +90,78 @@ ONEPASS_INLINE void finish_half(const MatmulI8& op, size_t m, const Panel& panel
   }
 }
 
-// sum += four inputs, for rows x 16 channels.
-template <class Dot, size_t rows>
-ONEPASS_INLINE void add_products(Sums (&sum)[rows][2], const int8_t* a, size_t a_stride, const uint8_t* codes) {
-  const auto w0 = Dot::weights(codes), w1 = Dot::weights(codes + 32);
+// sum += four inputs. The fewer operands, weights or activations, stay in registers.
+template <class Dot, size_t rows, size_t vectors>
+ONEPASS_INLINE void add_products(Sums (&sum)[rows][vectors], const int8_t* a, size_t a_stride, const uint8_t* codes) {
+  if constexpr (vectors > rows) {
+    __m256i x[rows];
 #pragma GCC unroll 16
-  for (size_t i = 0; i < rows; ++i) {
-    const __m256i x = _mm256_set1_epi32(load_four(a + i * a_stride));
-    sum[i][0] = as_sums(Dot::add(as_register(sum[i][0]), w0, x));
-    sum[i][1] = as_sums(Dot::add(as_register(sum[i][1]), w1, x));
+    for (size_t i = 0; i < rows; ++i) x[i] = _mm256_set1_epi32(load_four(a + i * a_stride));
+#pragma GCC unroll 4
+    for (size_t j = 0; j < vectors; ++j) {
+      const auto w = Dot::weights(codes + 32 * j);
+#pragma GCC unroll 16
+      for (size_t i = 0; i < rows; ++i) sum[i][j] = as_sums(Dot::add(as_register(sum[i][j]), w, x[i]));
+    }
+  } else {
+    typename Dot::Weights w[vectors];
+#pragma GCC unroll 4
+    for (size_t j = 0; j < vectors; ++j) w[j] = Dot::weights(codes + 32 * j);
+#pragma GCC unroll 16
+    for (size_t i = 0; i < rows; ++i) {
+      const __m256i x = _mm256_set1_epi32(load_four(a + i * a_stride));
+#pragma GCC unroll 4
+      for (size_t j = 0; j < vectors; ++j) sum[i][j] = as_sums(Dot::add(as_register(sum[i][j]), w[j], x));
+    }
   }
 }
 
-// Channels [half * 16, half * 16 + 16) of the panel, at least one of which exists. `chains` is how many sums each
-// gets where few rows would leave the multiplier waiting for its own results.
-template <class Dot, size_t rows, size_t chains>
-ONEPASS_INLINE void half_tile(const MatmulI8& op, size_t m, const Panel& panel, size_t half, const int32_t* start) {
-  Sums sum[chains][rows][2];
+// Channels [first, first + 8 * vectors) of the panel, for those that exist. `chains` is how many sums each gets where
+// few would leave the multiplier waiting for its own results. Of what the block of rows fetches ahead, the columns
+// fetch their share.
+template <class Dot, size_t rows, size_t vectors, size_t chains, class Correct = NothingToCorrect>
+ONEPASS_INLINE void columns(const MatmulI8& op, size_t m, const Panel& panel, size_t first, const int32_t* start,
+                            Correct correct = {}) {
+  if (first >= panel.count) return;
+  Sums sum[chains][rows][vectors];
 #pragma GCC unroll 16
   for (size_t c = 0; c < chains; ++c) {
 #pragma GCC unroll 16
     for (size_t i = 0; i < rows; ++i) {
-      sum[c][i][0] = sum[c][i][1] = as_sums(_mm256_set1_epi32(c == 0 ? start[i] : 0));
+#pragma GCC unroll 4
+      for (size_t j = 0; j < vectors; ++j) sum[c][i][j] = as_sums(_mm256_set1_epi32(c == 0 ? start[i] : 0));
     }
   }
   const int8_t* a = op.a + m * op.a_stride;
-  const uint8_t* codes = panel.codes + half * 64;
-  const size_t k_end = round_up(op.k, 4);
+  const uint8_t* codes = panel.codes + first * 4;
+  const size_t k_end = round_up(op.k, 4), next_step = panel.next_step * vectors / 4;
+  const uint8_t* next = panel.next + panel.next_step * first / 32 * (k_end / 4);
   size_t k = 0;
   if constexpr (chains > 1) {
     for (; k + 4 * chains <= k_end; k += 4 * chains) {
 #pragma GCC unroll 16
-      for (size_t c = 0; c < chains; ++c) {
-        add_products<Dot, rows>(sum[c], a + k + 4 * c, op.a_stride, codes + (k + 4 * c) * 32);
+      for (size_t c = 0; c < chains; ++c, next += next_step) {
+        if (c % 2 == 0) fetch_far(next);
+        __builtin_prefetch(codes + (k + 4 * c) * 32 + near_distance, 0, 3);
+        if constexpr (vectors > 2) __builtin_prefetch(codes + (k + 4 * c) * 32 + near_distance + 64, 0, 3);
+        add_products<Dot, rows, vectors>(sum[c], a + k + 4 * c, op.a_stride, codes + (k + 4 * c) * 32);
       }
     }
   }
-  for (; k < k_end; k += 4) add_products<Dot, rows>(sum[0], a + k, op.a_stride, codes + k * 32);
+  for (; k < k_end; k += 4, next += next_step) {
+    fetch_far(next);
+    add_products<Dot, rows, vectors>(sum[0], a + k, op.a_stride, codes + k * 32);
+  }
 
 #pragma GCC unroll 16
   for (size_t i = 0; i < rows; ++i) {
+#pragma GCC unroll 4
+    for (size_t j = 0; j < vectors; ++j) {
 #pragma GCC unroll 16
-    for (size_t c = 1; c < chains; ++c) {
-      sum[0][i][0] += sum[c][i][0];
-      sum[0][i][1] += sum[c][i][1];
+      for (size_t c = 1; c < chains; ++c) sum[0][i][j] += sum[c][i][j];
     }
   }
-  finish_half<rows>(op, m, panel, half, sum[0]);
-}
-
-template <class Dot, size_t rows, size_t chains>
-ONEPASS_INLINE void tile_256(const MatmulI8& op, size_t m, const Panel& panel, const int32_t* start) {
-#pragma GCC unroll 1
-  for (size_t half = 0; half * 16 < panel.count; ++half) half_tile<Dot, rows, chains>(op, m, panel, half, start);
+  finish_columns<rows, vectors>(op, m, panel, first, sum[0], correct);
 }
 
 }  // namespace

@@ -1,5 +1,7 @@
-// As tile_i8_512.h, in 256-bit registers: a tile is 6 rows by 16 channels, 12 accumulators and 2 weight vectors of 16
-// registers.
+// As tile_i8_512.h, in 256-bit registers. vpdpbusd has a latency of five and two begin in each cycle, so a tile needs
+// at least ten sums, better twelve, and 16 registers hold no more beside their operands: 6 rows by 16 channels, 4 by 24
+// and then by 8 with three sums each, 3 by 16 with two, 2 by 16 with three, 1 by 32 with three. 5 rows would keep it
+// waiting.
 #pragma once
 
 #include "kernels/x86/tile_i8_256.h"
@@ -8,6 +10,7 @@ namespace onepass::kernels {
 namespace {
 
 struct UnsignedWeights {
+  using Weights = __m256i;
   ONEPASS_INLINE static __m256i weights(const uint8_t* codes) {
     return _mm256_load_si256(reinterpret_cast<const __m256i*>(codes));
   }
@@ -17,6 +20,12 @@ struct UnsignedWeights {
 struct AvxVnni {
   static constexpr size_t rows = 6;
   ONEPASS_INLINE static void panel(const PanelI8& part) { panel_i8_avxvnni(part); }
+  // The next tile's rows, of `left`: with sixes, fours and threes alone from 6 on.
+  ONEPASS_INLINE static size_t next_rows(size_t left) {
+    if (left >= 12 || left == 6 || left == 9 || left == 10) return 6;
+    if (left == 5) return 3;
+    return left < 4 ? left : 4;
+  }
   // -128 times the sum of a row's codes.
   ONEPASS_INLINE static int32_t start(const int8_t* a, size_t k_end) {
     const __m256i ones = _mm256_set1_epi8(1);
@@ -34,7 +43,16 @@ struct AvxVnni {
   }
   template <size_t count>
   ONEPASS_INLINE static void tile_of(const MatmulI8& op, size_t m, const Panel& panel, const int32_t* start) {
-    tile_256<UnsignedWeights, count, count == 1 ? 4 : count <= 3 ? 2 : 1>(op, m, panel, start);
+    if constexpr (count == 1) {
+      columns<UnsignedWeights, 1, 4, 3>(op, m, panel, 0, start);
+    } else if constexpr (count == 4) {
+      columns<UnsignedWeights, 4, 3, 1>(op, m, panel, 0, start);
+      columns<UnsignedWeights, 4, 1, 3>(op, m, panel, 24, start);
+    } else if constexpr (count != 5) {
+      constexpr size_t chains = count == 2 ? 3 : count == 3 ? 2 : 1;
+      columns<UnsignedWeights, count, 2, chains>(op, m, panel, 0, start);
+      columns<UnsignedWeights, count, 2, chains>(op, m, panel, 16, start);
+    }
   }
 };
 

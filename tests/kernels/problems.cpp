@@ -76,6 +76,12 @@ std::vector<Case> Problem<kernels::MatmulI8>::cases() {
   cases.push_back({97, 33, 20, 0});  // more rows than any block of them
   cases.push_back({200, 40, 12, extreme});
   cases.push_back({3, 17, 4099, extreme});
+  for (const unsigned variant : {unsigned{extreme}, unsigned{hostile}, unsigned{with_act}}) {
+    for (const size_t m : {1u, 2u, 3u, 4u, 5u, 6u, 7u, 11u, 23u, 48u, 50u}) {
+      cases.push_back({m, 20 + m, 4 * m + 301 - variant, like_activations | variant});
+    }
+  }
+  cases.push_back({49, 37, 8300, like_activations});  // more of the neighbours than a list of them holds
   return cases;
 }
 
@@ -96,7 +102,19 @@ Problem<kernels::MatmulI8>::Problem(const Case& c, Flush flush)
   for (size_t m = 0; m < c.a; ++m) {
     for (size_t k = 0; k < c.c; ++k) {
       const int8_t sign = (m + (has(c, wide_strides) ? k : 0)) % 2 == 0 ? 1 : -1;
-      a_[m * a_stride_ + k] = has(c, extreme) ? static_cast<int8_t>(127 * sign) : random.code();
+      int8_t& code = a_[m * a_stride_ + k];
+      code = has(c, extreme) && !has(c, like_activations) ? static_cast<int8_t>(127 * sign) : random.code();
+      if (!has(c, like_activations)) continue;
+      const unsigned kind = random.bits() % 64;
+      if (kind == 0 && k > 0) {  // a sum of exactly 128, or of one more, or the largest
+        const int8_t before = static_cast<int8_t>(random.bits() % 2 == 0 ? 64 : -64);
+        a_[m * a_stride_ + k - 1] = before;
+        code = static_cast<int8_t>(before + (random.bits() % 2 == 0 ? 0 : before > 0 ? 1 : -1));
+      } else if (kind == 1 && k > 0) {
+        code = a_[m * a_stride_ + k - 1] = static_cast<int8_t>(random.bits() % 2 == 0 ? 127 : -127);
+      } else {
+        code = static_cast<int8_t>(code / 4);
+      }
     }
   }
   fill_uniform(a_scale_, random, 0.001f, 0.1f);

@@ -44,6 +44,8 @@ class Problem<kernels::MatmulI8> {
  public:
   static std::vector<Case> cases();  // M, N, K
   enum : unsigned { no_bias = 1, extreme = 2, hostile = 4, wide_strides = 8, with_act = 16, with_peak = 32 };
+  // Codes as activations have them: mostly small, now and then two large neighbours, whose products 16 bits cannot add.
+  enum : unsigned { like_activations = 64 };
   Problem(const Case& c, Flush flush);
   kernels::MatmulI8 args();
   std::vector<Output> outputs() const;
