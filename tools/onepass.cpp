@@ -38,6 +38,14 @@ void add_quantisation(CLI::App& command, ConvertOptions& options) {
       ->check(CLI::IsMember({"rtn", "gptq", "awq"}));
   command.add_flag("--smooth", options.smooth,
                    "With --calibration: scale inputs of products against their outliers, where a norm precedes them");
+  command
+      .add_option("--prune-heads", options.prune_heads,
+                  "With --calibration: take out this share of all heads, those that the texts miss least")
+      ->check(CLI::Range(0.0, 0.95));
+  command
+      .add_option("--prune-ffn", options.prune_ffn,
+                  "With --calibration: take out this share of all columns of feed-forward blocks likewise")
+      ->check(CLI::Range(0.0, 0.95));
   command.add_option(
       "--sensitivity", options.sensitivity,
       "With --calibration: what quantising each tensor alone does to the logits, as a table, OUT.json and "

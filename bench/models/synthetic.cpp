@@ -85,14 +85,43 @@ constexpr WeightsRow kWeights[] = {
 class Random {
  public:
   explicit Random(uint64_t seed) : state_(seed * 0x9e3779b97f4a7c15u + 7) {}
-  float next() {
+  uint32_t bits() {
     state_ = state_ * 6364136223846793005u + 1442695040888963407u;
-    return static_cast<float>(static_cast<int32_t>(state_ >> 32)) / 2147483648.0f;
+    return static_cast<uint32_t>(state_ >> 32);
   }
+  float next() { return static_cast<float>(static_cast<int32_t>(bits())) / 2147483648.0f; }
 
  private:
   uint64_t state_;
 };
+
+// Weights of about [-scale, scale]. Those of integers are drawn as codes, since fitting codes to floats takes minutes
+// where a model has a billion of them.
+kernels::PackResult pack_random(Layout layout, float scale, size_t n, size_t k, Random& random, uint8_t* out) {
+  const kernels::Dtype type = kernels::dtype_of(layout);
+  if (type == kernels::Dtype::i8) {
+    std::vector<int8_t> codes(n * k);
+    for (int8_t& code : codes) code = static_cast<int8_t>(random.bits() % 255 - 127);
+    return kernels::pack_i8(layout, codes.data(), std::vector<float>(n, scale / 127).data(), n, k, out);
+  }
+  if (type == kernels::Dtype::i4) {
+    std::vector<uint8_t> nibbles(n * k);
+    for (uint8_t& nibble : nibbles) nibble = static_cast<uint8_t>(random.bits() >> 28);
+    const size_t groups = n * kernels::i4_groups(layout, k);
+    if (!kernels::has_steps(layout)) {
+      const std::vector<uint16_t> scales(groups, kernels::f16_from_f32(scale / 8));
+      return kernels::pack_i4(layout, {nibbles.data(), scales.data(), nullptr}, n, k, out);
+    }
+    constexpr unsigned middle = (8 - kernels::least_zero) << 4;
+    std::vector<uint8_t> factors(groups);
+    for (uint8_t& factor : factors) factor = static_cast<uint8_t>(middle + 8 + (random.bits() >> 30));
+    const std::vector<float> scales(n, scale / 88);
+    return kernels::pack_i4z(layout, {nibbles.data(), factors.data(), scales.data()}, n, k, out);
+  }
+  std::vector<float> values(n * k);
+  for (float& v : values) v = scale * random.next();
+  return kernels::pack(layout, values.data(), n, k, out);
+}
 
 template <class Row>
 const Row* find(std::span<const Row> rows, const std::string& name) {
@@ -178,15 +207,17 @@ Result<ModelContent> synthetic_model(const std::string& shape, const std::string
          {},
          [layout, scale, n = need.n, k = need.k, seed = content.tensors.size(), slot = need.spec->slot,
           family = row->family, model, name = std::string(need.name)](std::span<uint8_t> out) -> Status {
-           Random random(seed);
-           std::vector<float> values(n * k);
-           for (float& v : values) v = scale * random.next();
+           std::vector<float> values;
            if (slot == Slot::rotary_global) values = model.rotary_global;
            if (slot == Slot::rotary_local) values = model.rotary_local;
-           if (slot == Slot::relative_index) fill_relative(*family, model, values);
-           if (!kernels::pack(layout, values.data(), n, k, out.data()).ok()) {
-             return make_error(Code::bad_value, Error::no_offset, name, "random weights did not pack");
+           if (slot == Slot::relative_index) {
+             values.resize(n * k);
+             fill_relative(*family, model, values);
            }
+           Random random(seed);
+           const kernels::PackResult packed = values.empty() ? pack_random(layout, scale, n, k, random, out.data())
+                                                             : kernels::pack(layout, values.data(), n, k, out.data());
+           if (!packed.ok()) return make_error(Code::bad_value, Error::no_offset, name, "random weights did not pack");
            return {};
          }});
     return {};

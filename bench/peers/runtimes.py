@@ -129,7 +129,7 @@ class LlamaCpp:
     def __init__(self, step):
         self.step = step
 
-    def load(self, files, threads):
+    def start(self):
         import llama_cpp
 
         self.api = llama_cpp
@@ -138,6 +138,10 @@ class LlamaCpp:
             llama_cpp.llama_log_set(LlamaCpp.quiet, ctypes.c_void_p(0))
             llama_cpp.llama_backend_init()
         self.model = self.context = None
+        return llama_cpp
+
+    def load(self, files, threads):
+        llama_cpp = self.start()
         options = llama_cpp.llama_model_default_params()
         self.model = llama_cpp.llama_model_load_from_file(files[self.step].encode(), options)
         if not self.model:
@@ -182,6 +186,45 @@ class LlamaCpp:
             self.api.llama_free(self.context)
         if getattr(self, "model", None):
             self.api.llama_model_free(self.model)
+
+
+class LlamaCppWords(LlamaCpp):
+    """A decoder: the logits of the last token, of the whole vocabulary. `cache` is the type of keys and values."""
+
+    def __init__(self, step, cache="f16"):
+        super().__init__(step)
+        self.cache = cache
+
+    def load(self, files, threads):
+        self.start()
+        self.model = self.api.llama_model_load_from_file(files[self.step].encode(), self.api.llama_model_default_params())
+        if not self.model:
+            raise RuntimeError("llama.cpp did not load " + files[self.step])
+        context = self.api.llama_context_default_params()
+        context.n_ctx = context.n_batch = context.n_ubatch = 2048
+        context.n_threads = context.n_threads_batch = threads
+        if self.cache == "f32":
+            context.type_k = context.type_v = 0  # GGML_TYPE_F32
+            context.flash_attn_type = 0
+        self.context = self.api.llama_init_from_model(self.model, context)
+        if not self.context:
+            raise RuntimeError("llama.cpp made no context")
+        self.classes = self.api.llama_vocab_n_tokens(self.api.llama_model_get_vocab(self.model))
+
+    def prepare(self, batch):
+        if len(batch) != 1:
+            raise ValueError("one text at a time")
+        feed, _ = super().prepare(batch)
+        for at in range(feed.n_tokens):
+            feed.logits[at] = at + 1 == feed.n_tokens
+        return feed
+
+    def run(self, feed):
+        self.api.llama_memory_clear(self.api.llama_get_memory(self.context), True)
+        status = self.api.llama_decode(self.context, feed)
+        if status != 0:
+            raise RuntimeError(f"llama_decode: {status}")
+        return np.array([self.api.llama_get_logits_ith(self.context, -1)[: self.classes]], np.float32)
 
 
 class Onepass:
@@ -248,6 +291,12 @@ RUNTIMES = {
     "PyTorch int8, dynamic": (lambda amx: Torch("int8"), "hf", {**ONEDNN, **MKL}),
 }
 
+# Of decoders.py, beside those of ours.
+DECODERS = {
+    "llama.cpp Q8_0, last token": (lambda amx: LlamaCppWords("gguf-q8_0"), "gguf-q8_0", {}),
+    "llama.cpp Q4_0, last token": (lambda amx: LlamaCppWords("gguf-q4_0"), "gguf-q4_0", {}),
+}
+
 
 def status_mb(key):
     for line in pathlib.Path("/proc/self/status").read_text().splitlines():
@@ -301,7 +350,7 @@ def worker(name, amx):
     # llama-cpp-python 0.3.36 ends in ggml_backend_amx_mul_mat with a segmentation fault when it may use AMX here.
     if not amx or name.startswith("llama.cpp"):
         refuse_amx()
-    make = RUNTIMES[name][0]
+    make = (RUNTIMES | DECODERS)[name][0]
     runtime, feeds = None, {}
     if make(amx).package:
         __import__(make(amx).package)  # its import is not part of the load time

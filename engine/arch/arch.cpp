@@ -62,16 +62,23 @@ static_assert([] {
   return true;
 }());
 
-#define ONEPASS_INTEGER_FIELD(key, name, member, max)                                              \
-  {                                                                                                \
-    key, name, false, [](const Config& c) noexcept { return static_cast<uint64_t>(c.member); },    \
-        [](Config& c, uint64_t v) noexcept { c.member = static_cast<decltype(c.member)>(v); }, max \
+#define ONEPASS_INTEGER_FIELD(key, name, member, max)                                                        \
+  {                                                                                                          \
+    key, name, false, [](const Config& c, uint32_t) noexcept { return static_cast<uint64_t>(c.member); },    \
+        [](Config& c, uint32_t, uint64_t v) noexcept { c.member = static_cast<decltype(c.member)>(v); }, max \
   }
 
-#define ONEPASS_REAL_FIELD(key, name, member)                                                    \
-  {                                                                                              \
-    key, name, true, [](const Config& c) noexcept { return std::bit_cast<uint64_t>(c.member); }, \
-        [](Config& c, uint64_t v) noexcept { c.member = std::bit_cast<double>(v); }, 0           \
+#define ONEPASS_REAL_FIELD(key, name, member)                                                              \
+  {                                                                                                        \
+    key, name, true, [](const Config& c, uint32_t) noexcept { return std::bit_cast<uint64_t>(c.member); }, \
+        [](Config& c, uint32_t, uint64_t v) noexcept { c.member = std::bit_cast<double>(v); }, 0           \
+  }
+
+// One a stored layer.
+#define ONEPASS_LAYER_FIELD(key, name, member, max)                                                                 \
+  {                                                                                                                 \
+    key, name, false, [](const Config& c, uint32_t i) noexcept { return uint64_t{c.member[i]}; },                   \
+        [](Config& c, uint32_t i, uint64_t v) noexcept { c.member[i] = static_cast<uint16_t>(v); }, max, max_layers \
   }
 
 // Keys are stable; ranges of ten leave room beside relatives.
@@ -128,13 +135,24 @@ constexpr ConfigField kFields[] = {
     ONEPASS_INTEGER_FIELD(71, "edges", edges, max_edges),
     ONEPASS_INTEGER_FIELD(72, "branches", branches, max_branches),
     ONEPASS_INTEGER_FIELD(73, "branch_tokens", branch_tokens, max_branch_tokens),
+    ONEPASS_LAYER_FIELD(1000, "layers.{i}.kv_heads", layer_kv_heads, max_width - 1),
+    ONEPASS_LAYER_FIELD(2000, "layers.{i}.ffn_width", layer_ffn_width, max_width - 1),
 };
 #undef ONEPASS_INTEGER_FIELD
 #undef ONEPASS_REAL_FIELD
+#undef ONEPASS_LAYER_FIELD
+
+constexpr uint32_t kFieldCount = [] {
+  uint32_t count = 0;
+  for (const ConfigField& field : kFields) count += field.copies;
+  return count;
+}();
 
 }  // namespace
 
 std::span<const ConfigField> config_fields() noexcept { return kFields; }
+
+uint32_t config_field_count() noexcept { return kFieldCount; }
 
 std::span<const SlotSpec> slot_specs() noexcept { return kSlots; }
 
@@ -233,7 +251,9 @@ bool slot_present(Slot slot, const Config& config, uint32_t index) noexcept {
   return false;
 }
 
-uint64_t dim_value(Dim dim, const Config& c, uint32_t classes) noexcept {
+uint64_t dim_value(Dim dim, const Config& c, uint32_t classes, uint32_t layer) noexcept {
+  const bool own = layer < max_layers;
+  const uint64_t kv_heads = own ? c.kv_heads_of(layer) : c.kv_heads, heads = own ? c.heads_of(layer) : c.heads;
   switch (dim) {
     case Dim::one:
       return 1;
@@ -242,19 +262,19 @@ uint64_t dim_value(Dim dim, const Config& c, uint32_t classes) noexcept {
     case Dim::D:
       return c.width;
     case Dim::HE:
-      return uint64_t{c.heads} * c.head_width;
+      return heads * c.head_width;
     case Dim::GE:
-      return uint64_t{c.kv_heads} * c.head_width;
+      return kv_heads * c.head_width;
     case Dim::PT:
       return c.prefix_tokens;
     case Dim::KV:
-      return 2 * uint64_t{c.kv_heads} * c.head_width;
+      return 2 * kv_heads * c.head_width;
     case Dim::E:
       return c.head_width;
     case Dim::QKV:
-      return (uint64_t{c.heads} + 2 * uint64_t{c.kv_heads}) * c.head_width;
+      return (heads + 2 * kv_heads) * c.head_width;
     case Dim::F:
-      return c.ffn_width;
+      return own ? c.ffn_width_of(layer) : c.ffn_width;
     case Dim::V:
       return c.vocab;
     case Dim::P:
@@ -266,7 +286,7 @@ uint64_t dim_value(Dim dim, const Config& c, uint32_t classes) noexcept {
     case Dim::R:
       return c.rotary_width / 2;
     case Dim::U:
-      return c.ffn_rows();
+      return own ? c.ffn_rows_of(layer) : c.ffn_rows();
     case Dim::H:
       return c.heads;
     case Dim::W:
@@ -293,6 +313,38 @@ void write_tensor_name(const char* pattern, uint32_t index, char (&out)[max_tens
     std::snprintf(out, sizeof(out), "%.*s%u%s", static_cast<int>(hole - pattern), pattern, index, hole + 3);
   }
 }
+
+namespace {
+
+// Layers that are narrower than the others. Requires that the numbers of the others are valid.
+Status validate_layers(const Config& c) noexcept {
+  const auto check = [&](const uint16_t(&own)[max_layers], uint32_t others, const char* name) -> Status {
+    bool any = false, all = true;
+    for (uint32_t i = 0; i < max_layers; ++i) {
+      if (i < c.layer_copies()) all = all && own[i] != 0;
+      if (own[i] == 0) continue;
+      any = true;
+      if (i < c.layer_copies() && own[i] < others) continue;
+      char field[max_tensor_name];
+      write_tensor_name(name, i, field);
+      return make_error(Code::bad_value, Error::no_offset, field,
+                        "%u: a layer that is stored has less than the others, which have %u", own[i], others);
+    }
+    if (!any || !all) return {};
+    return make_error(Code::bad_value, Error::no_offset, name, "every layer is narrower than the model is said to be");
+  };
+  ONEPASS_TRY(check(c.layer_kv_heads, c.kv_heads, "layers.{i}.kv_heads"));
+  ONEPASS_TRY(check(c.layer_ffn_width, c.ffn_width, "layers.{i}.ffn_width"));
+  if (c.arch.relative != Relative::bias) return {};
+  for (const uint16_t own : c.layer_kv_heads) {
+    if (own == 0) continue;
+    return make_error(Code::bad_value, Error::no_offset, "layers.{i}.kv_heads",
+                      "layers share a table with a number a head, so all have as many heads");
+  }
+  return {};
+}
+
+}  // namespace
 
 Status validate(const Config& c) noexcept {
   const auto fail = [](const char* name, const char* why) {
@@ -386,6 +438,7 @@ Status validate(const Config& c) noexcept {
   if (uint64_t{c.heads} * c.head_width > max_width) return fail("heads", "heads x head_width must be at most 65,536");
   if (c.kv_heads < 1 || c.heads % c.kv_heads != 0) return fail("kv_heads", "must divide the number of heads");
   if (c.ffn_width < 1 || c.ffn_width > max_width) return fail("ffn_width", "must be 1 to 65,536");
+  ONEPASS_TRY(validate_layers(c));
   if (c.vocab < 1 || c.vocab > (1u << 20)) return fail("vocab", "must be 1 to 1,048,576");
   if (c.max_tokens < 1 || c.max_tokens > max_text_tokens) return fail("max_tokens", "must be 1 to 1,048,576");
   if (uint64_t{c.max_tokens} + c.branch_tokens > max_text_tokens) {

@@ -97,6 +97,17 @@ struct ArchSpec {
   }
 };
 
+// Limits of rule G11 and of the arena; checked by validate().
+constexpr uint32_t max_layers = 256;
+constexpr uint32_t max_width = 65536;
+constexpr uint32_t max_classes = 65536;
+constexpr uint32_t max_model_heads = 64;
+constexpr uint32_t max_words = 64;  // of a class
+constexpr uint32_t max_edges = 65536;
+constexpr uint32_t max_branches = 1024;
+constexpr uint32_t max_branch_tokens = 64;
+constexpr uint32_t max_text_tokens = 1u << 20;
+
 struct Config {
   ArchSpec arch;
   uint32_t layers = 0;         // L
@@ -141,6 +152,10 @@ struct Config {
   // template has so many before the text.
   uint32_t prefix_tokens = 0;
   uint32_t relative_rows = 0;  // W, rows of the relative tables
+  // Of stored layers that are narrower than the others: heads of keys, each read by H / G heads of queries as
+  // everywhere, and the width of the feed-forward block. 0: G, F.
+  uint16_t layer_kv_heads[max_layers]{};
+  uint16_t layer_ffn_width[max_layers]{};
 
   // Rows of logits that a pass over `tokens` tokens of `texts` texts leaves behind.
   constexpr size_t logit_rows(size_t tokens, size_t texts) const noexcept {
@@ -160,37 +175,40 @@ struct Config {
   constexpr bool causal() const noexcept { return arch.mask == Mask::causal; }
   // Rows of the first product of a feed-forward block.
   constexpr size_t ffn_rows() const noexcept { return (arch.ffn == Ffn::gated ? size_t{2} : size_t{1}) * ffn_width; }
+  // G, H and F of a stored layer, and the rows of its first feed-forward product.
+  constexpr uint32_t kv_heads_of(size_t stored) const noexcept {
+    return layer_kv_heads[stored] != 0 ? layer_kv_heads[stored] : kv_heads;
+  }
+  constexpr uint32_t heads_of(size_t stored) const noexcept { return kv_heads_of(stored) * (heads / kv_heads); }
+  constexpr uint32_t ffn_width_of(size_t stored) const noexcept {
+    return layer_ffn_width[stored] != 0 ? layer_ffn_width[stored] : ffn_width;
+  }
+  constexpr size_t ffn_rows_of(size_t stored) const noexcept {
+    return (arch.ffn == Ffn::gated ? size_t{2} : size_t{1}) * ffn_width_of(stored);
+  }
   constexpr uint32_t table_width() const noexcept { return embed_width != 0 ? embed_width : width; }
   constexpr uint32_t layer_copies() const noexcept { return stored_layers != 0 ? stored_layers : layers; }
   // Which stored layer is run as layer l.
   constexpr size_t stored_layer(size_t l) const noexcept { return l * layer_copies() / layers; }
 };
 
-// Limits of rule G11 and of the arena; checked by validate().
-constexpr uint32_t max_layers = 256;
-constexpr uint32_t max_width = 65536;
-constexpr uint32_t max_classes = 65536;
-constexpr uint32_t max_model_heads = 64;
-constexpr uint32_t max_words = 64;  // of a class
-constexpr uint32_t max_edges = 65536;
-constexpr uint32_t max_branches = 1024;
-constexpr uint32_t max_branch_tokens = 64;
-constexpr uint32_t max_text_tokens = 1u << 20;
-
 // Every relation between the numbers that the forward pass relies on.
 Status validate(const Config& config) noexcept;
 
 // One field of Config as a file stores it. Fields equal to 0 are not stored.
 struct ConfigField {
-  uint32_t key;                             // stable number
-  const char* name;                         // as in docs/format.md and `onepass inspect`
-  bool real;                                // a double, else a u32 (enumerations included)
-  uint64_t (*get)(const Config&) noexcept;  // bits of the double, or the integer
-  void (*set)(Config&, uint64_t bits) noexcept;
-  uint64_t max;  // largest integer accepted
+  uint32_t key;                                            // stable number; of copy i: key + i
+  const char* name;                                        // as in docs/format.md; "{i}" stands for the copy
+  bool real;                                               // a double, else a u32 (enumerations included)
+  uint64_t (*get)(const Config&, uint32_t copy) noexcept;  // bits of the double, or the integer
+  void (*set)(Config&, uint32_t copy, uint64_t bits) noexcept;
+  uint64_t max;         // largest integer accepted
+  uint32_t copies = 1;  // one a layer, where layers have their own
 };
 // Ascending by key.
 std::span<const ConfigField> config_fields() noexcept;
+// Keys of all of them.
+uint32_t config_field_count() noexcept;
 
 // What a tensor is for, which decides the layouts it may have.
 enum class Role : uint8_t {
@@ -264,8 +282,9 @@ std::span<const SlotSpec> slot_specs() noexcept;  // indexed by Slot
 // Whether a model has it; of layer or head `index`.
 bool slot_present(Slot slot, const Config& config, uint32_t index) noexcept;
 
-// The value of a dimension; `classes` is C.
-uint64_t dim_value(Dim dim, const Config& config, uint32_t classes) noexcept;
+// The value of a dimension; `classes` is C. Of a tensor of a stored layer, or as it is where no layer is narrower.
+uint64_t dim_value(Dim dim, const Config& config, uint32_t classes, uint32_t layer) noexcept;
+constexpr uint32_t no_layer = ~uint32_t{0};
 
 constexpr size_t max_tensor_name = 64;
 
@@ -302,8 +321,9 @@ Status for_each_tensor(const Config& config, std::span<const uint32_t> classes, 
         need.spec = &specs[s];
         need.index = index;
         const uint32_t c = scope == Scope::head ? classes[index] : 0;
-        need.n = dim_value(specs[s].n, config, c);
-        need.k = dim_value(specs[s].k, config, c);
+        const uint32_t layer = scope == Scope::layer ? index : no_layer;
+        need.n = dim_value(specs[s].n, config, c, layer);
+        need.k = dim_value(specs[s].k, config, c, layer);
         write_tensor_name(specs[s].name, index, need.name);
         ONEPASS_TRY(f(need));
       }

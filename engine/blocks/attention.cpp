@@ -61,7 +61,7 @@ Args attention_args(const Config& config, size_t layer, HeadRange heads, ConstMa
 kernels::RelativeTerms relative_terms(const Config& config, const Weights& weights, size_t layer, size_t head,
                                       const uint16_t* index) noexcept {
   const LayerWeights& stored = weights.layers[config.stored_layer(layer)];
-  const size_t first = head * config.head_width, stride = size_t{config.heads} * config.head_width;
+  const size_t first = head * config.head_width, stride = stored.attn_out.k;
   const auto of_head = [first](const float* rows) { return rows == nullptr ? nullptr : rows + first; };
   return {.index = index,
           .key_table = of_head(stored.relative_key),

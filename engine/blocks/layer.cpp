@@ -13,22 +13,23 @@ void ffn(const Config& config, const LayerWeights& layer, const KernelTable& ker
   switch (config.arch.ffn) {
     case Ffn::mlp: {
       linear_act_linear_rows(kernels, layer.ffn_up, config.arch.act, layer.ffn_down, input,
-                             {scratch.wide, config.ffn_width}, out, scratch, place);
+                             {scratch.wide, layer.ffn_up.n}, out, scratch, place);
       break;
     }
     case Ffn::gated: {
       Crew& crew = *place.crew;
-      const Matrix hidden{scratch.wide, config.ffn_rows()};
+      const Matrix hidden{scratch.wide, layer.ffn_up.n};
+      const size_t width = layer.ffn_down.k;
       linear_share(kernels, layer.ffn_up, input, hidden, crew);
       crew.sync();
       const Range own = crew.share(rows);
       float* gate = hidden.row(own.begin);
       if (!own.empty()) {
         kernels.gate({.gate = gate,
-                      .up = gate + config.ffn_width,
+                      .up = gate + width,
                       .out = gate,
                       .rows = own.end - own.begin,
-                      .width = config.ffn_width,
+                      .width = width,
                       .gate_stride = hidden.stride,
                       .up_stride = hidden.stride,
                       .out_stride = hidden.stride,

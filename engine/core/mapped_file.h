@@ -39,6 +39,12 @@ class MappedFile {
 
   std::span<const uint8_t> bytes() const noexcept { return {data_, size_}; }
 
+  // Says of `part` of bytes() that a few rows here and there will be read: the system then brings those pages into
+  // memory and not what lies around them. Changes nothing of a file that is not mapped.
+  void expect_scattered_reads(std::span<const uint8_t> part) const noexcept;
+  // Gives the memory of `part` back until it is read again. Changes nothing of a file that is not mapped.
+  void release(std::span<const uint8_t> part) const noexcept;
+
  private:
   const uint8_t* data_ = nullptr;
   size_t size_ = 0;

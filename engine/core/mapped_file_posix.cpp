@@ -139,6 +139,30 @@ Result<MappedFile> MappedFile::read(const FilePart& part) noexcept {
   return result;
 }
 
+namespace {
+
+// Whole pages of `part` alone: its neighbours are none of its business. Advice is all it is, so failures are nothing.
+void advise(std::span<const uint8_t> part, int advice) noexcept {
+  const size_t page = mapping_granularity();
+  const auto first = reinterpret_cast<uintptr_t>(part.data()), last = first + part.size();
+  const uintptr_t begin = (first + page - 1) / page * page, end = last / page * page;
+  if (begin < end) madvise(const_cast<uint8_t*>(part.data() + (begin - first)), end - begin, advice);
+}
+
+}  // namespace
+
+void MappedFile::expect_scattered_reads(std::span<const uint8_t> part) const noexcept {
+  if (mapping_ == nullptr) return;
+  advise(part, MADV_RANDOM);
+#ifdef MADV_NOHUGEPAGE
+  advise(part, MADV_NOHUGEPAGE);  // Linux would map 2 MiB of the page cache at a touch
+#endif
+}
+
+void MappedFile::release(std::span<const uint8_t> part) const noexcept {
+  if (mapping_ != nullptr) advise(part, MADV_DONTNEED);
+}
+
 MappedFile::~MappedFile() {
   if (mapping_ != nullptr) munmap(mapping_, mapping_size_);
 }

@@ -159,6 +159,10 @@ Result<MappedFile> MappedFile::read(const FilePart& part) noexcept {
   return result;
 }
 
+// A page is the unit there is.
+void MappedFile::expect_scattered_reads(std::span<const uint8_t>) const noexcept {}
+void MappedFile::release(std::span<const uint8_t>) const noexcept {}
+
 MappedFile::~MappedFile() {
   if (mapping_ != nullptr) UnmapViewOfFile(mapping_);
 }

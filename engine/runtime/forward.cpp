@@ -38,16 +38,18 @@ struct Buffers {
   RowScratch slot(const Config& config, const Shape& shape, size_t i) const noexcept;
 };
 
-size_t qkv_width(const Config& c) noexcept { return (size_t{c.heads} + 2 * size_t{c.kv_heads}) * c.head_width; }
-size_t query_width(const Config& c) noexcept { return size_t{c.heads} * c.head_width; }
+// Of the widest layer; a layer of fewer heads uses the first channels of these buffers' rows.
+size_t widest_qkv(const Config& c) noexcept { return (size_t{c.heads} + 2 * size_t{c.kv_heads}) * c.head_width; }
+size_t widest_query(const Config& c) noexcept { return size_t{c.heads} * c.head_width; }
 // Queries alone are computed in whole panels of 32 channels.
-size_t pooled_q_stride(const Config& c) noexcept {
-  return std::min(kernels::round_up(query_width(c), 32), qkv_width(c));
+size_t whole_panels(size_t query_width, size_t qkv_width) noexcept {
+  return std::min(kernels::round_up(query_width, 32), qkv_width);
 }
+size_t pooled_q_stride(const Config& c) noexcept { return whole_panels(widest_query(c), widest_qkv(c)); }
 
 RowScratch take_scratch(Arena& arena, const Config& c, const Shape& shape) noexcept {
   const size_t width = c.width;
-  const size_t widest = std::max({width, size_t{c.table_width()}, c.ffn_rows(), query_width(c),
+  const size_t widest = std::max({width, size_t{c.table_width()}, c.ffn_rows(), widest_query(c),
                                   c.has_words() ? c.head_rows(shape.total_classes) : 0});
   RowScratch s;
   s.wide = arena.take<float>(chunk_rows * widest);
@@ -75,8 +77,8 @@ Buffers take_buffers(Arena& arena, const Config& c, const Shape& shape) noexcept
   b.pooled_rows = arena.take<uint32_t>(shape.texts);
   b.pooled_positions = arena.take<uint32_t>(shape.texts);
   b.x = arena.take<float>(shape.tokens * c.width);
-  b.qkv = arena.take<float>(shape.tokens * qkv_width(c));
-  b.attn = arena.take<float>(shape.tokens * query_width(c));
+  b.qkv = arena.take<float>(shape.tokens * widest_qkv(c));
+  b.attn = arena.take<float>(shape.tokens * widest_query(c));
   b.pooled_x = arena.take<float>(shape.texts * c.width);
   b.pooled_q = arena.take<float>(shape.texts * pooled_q_stride(c));
   b.edges = arena.take<float>(shape.texts * c.edges);
@@ -107,8 +109,8 @@ class Pass {
         control_(control),
         record_(record),
         x_{buffers.x, config.width},
-        qkv_{buffers.qkv, qkv_width(config)},
-        attn_{buffers.attn, query_width(config)},
+        qkv_{buffers.qkv, widest_qkv(config)},
+        attn_{buffers.attn, widest_query(config)},
         pooled_x_{buffers.pooled_x, config.width},
         pooled_q_{buffers.pooled_q, pooled_q_stride(config)},
         edges_{buffers.edges, config.edges} {}
@@ -224,6 +226,9 @@ class Pass {
   }
 
   const LayerWeights& layer(size_t l) const noexcept { return weights_.layers[config_.stored_layer(l)]; }
+  size_t kv_heads(size_t l) const noexcept { return config_.kv_heads_of(config_.stored_layer(l)); }
+  size_t kv_width(size_t l) const noexcept { return kv_heads(l) * config_.head_width; }
+  size_t query_width(size_t l) const noexcept { return config_.heads_of(config_.stored_layer(l)) * config_.head_width; }
   size_t text_tokens(size_t b) const noexcept { return batch_.starts[b + 1] - batch_.starts[b]; }
   // What a text is seen behind: the prefix, and what it continues.
   size_t tokens_before(size_t b) const noexcept {
@@ -301,17 +306,17 @@ class Pass {
   struct OwnHeads {
     Range q, kv;
   };
-  OwnHeads own_heads(const Crew& crew) const noexcept {
-    const Range kv = crew.share(config_.kv_heads);
+  OwnHeads own_heads(const Crew& crew, size_t l) const noexcept {
+    const Range kv = crew.share(kv_heads(l));
     const size_t group = config_.heads / config_.kv_heads;
     return {{kv.begin * group, kv.end * group}, kv};
   }
   // True where members' heads are whole panels of the product: then nobody waits between the product and attention.
-  bool heads_are_panels(const Crew& crew) const noexcept {
+  bool heads_are_panels(const Crew& crew, size_t l) const noexcept {
     const size_t width = config_.head_width, unit = width * (config_.heads / config_.kv_heads);
-    if (query_width(config_) % 32 != 0 || width * config_.kv_heads % 32 != 0) return false;
+    if (query_width(l) % 32 != 0 || kv_width(l) % 32 != 0) return false;
     for (size_t m = 1; m < crew.members(); ++m) {
-      const size_t first = split_range(config_.kv_heads, m, crew.members()).begin;
+      const size_t first = split_range(kv_heads(l), m, crew.members()).begin;
       if (first * width % 32 != 0 || first * unit % 32 != 0) return false;
     }
     return true;
@@ -326,10 +331,10 @@ class Pass {
     const ConstMatrix x = attention_input(config_, l, {x_.row(begin), x_.stride}, scratch);
     const LinearInput input = prepared_input(qkv, x, rows, scratch);
     const Matrix out{qkv_.row(begin), qkv_.stride};
-    const size_t q_width = query_width(config_), kv_width = size_t{config_.kv_heads} * config_.head_width;
-    const OwnHeads heads = own_heads(crew);
+    const size_t q_width = query_width(l);
+    const OwnHeads heads = own_heads(crew, l);
     const bool pooled_only = pools_one(l);
-    const bool by_heads = !crew.alone() && heads_are_panels(crew);
+    const bool by_heads = !crew.alone() && heads_are_panels(crew, l);
     const auto multiply = [&](size_t first, Range own_of_it) {
       const size_t width = config_.head_width;
       linear_channels(kernels_, qkv, input, out, first + own_of_it.begin * width, first + own_of_it.end * width);
@@ -337,7 +342,7 @@ class Pass {
     if (by_heads) {
       if (!pooled_only) multiply(0, heads.q);
       multiply(q_width, heads.kv);
-      multiply(q_width + kv_width, heads.kv);
+      multiply(q_width + kv_width(l), heads.kv);
     } else {
       const size_t first = pooled_only ? q_width / 32 * 32 : 0;
       const Range own = crew.share(qkv.n - first, 32);
@@ -359,14 +364,13 @@ class Pass {
 
   // Keeps keys and values of some heads for the texts that will share them.
   void record(size_t l, size_t begin, size_t rows, Range heads) noexcept {
-    const size_t kv_width = size_t{config_.kv_heads} * config_.head_width;
-    const size_t first = heads.begin * config_.head_width;
+    const size_t width = kv_width(l), first = heads.begin * config_.head_width;
     const size_t bytes = (heads.end - heads.begin) * config_.head_width * sizeof(float);
     for (size_t t = begin; t < begin + rows; ++t) {
-      const float* from = qkv_.row(t) + query_width(config_) + first;
-      float* to = record_[l] + t * 2 * kv_width + first;
+      const float* from = qkv_.row(t) + query_width(l) + first;
+      float* to = record_[l] + t * 2 * width + first;
       std::memcpy(to, from, bytes);
-      std::memcpy(to + kv_width, from + kv_width, bytes);
+      std::memcpy(to + width, from + width, bytes);
     }
   }
 
@@ -412,7 +416,8 @@ class Pass {
         std::memcpy(floats + i * config_.width, input.x.row(row), config_.width * sizeof(float));
       }
     }
-    const Range own = by_heads ? own_heads(*place.crew).q : place.crew->share(pooled_q_.stride, 32);
+    const size_t channels = whole_panels(query_width(l), layer(l).qkv.n);
+    const Range own = by_heads ? own_heads(*place.crew, l).q : place.crew->share(channels, 32);
     const size_t unit = by_heads ? config_.head_width : 1;
     linear_channels(kernels_, layer(l).qkv, pooled, {pooled_q_.row(b0), pooled_q_.stride}, own.begin * unit,
                     own.end * unit);
@@ -431,7 +436,7 @@ class Pass {
   void attend(Crew& crew, size_t layer) noexcept {
     if (shares_channels(crew, batch_.tokens())) {
       const RowScratch own = buffers_.slot(config_, shape_, crew.member());
-      const Range kv = own_heads(crew).kv;
+      const Range kv = own_heads(crew, layer).kv;
       const size_t group = config_.heads / config_.kv_heads;
       for (size_t b = 0; b < batch_.texts(); ++b) {
         for (size_t g = kv.begin; g < kv.end; ++g) attend_text(layer, b, {g * group, (g + 1) * group}, own);
@@ -440,13 +445,13 @@ class Pass {
       return;
     }
     const bool one_only = pools_one(layer);
-    const size_t groups = config_.kv_heads, group = config_.heads / groups;
+    const size_t groups = kv_heads(layer), group = config_.heads / config_.kv_heads;
     const auto cost = [&](size_t b, size_t heads) {
       const auto t = static_cast<double>(text_tokens(b)), keys = t + static_cast<double>(tokens_before(b));
       return (one_only ? keys : t * keys) * static_cast<double>(heads);
     };
     double total = 0;
-    for (size_t b = 0; b < batch_.texts(); ++b) total += cost(b, config_.heads);
+    for (size_t b = 0; b < batch_.texts(); ++b) total += cost(b, groups * group);
     over_slots(crew, [&](size_t slot, size_t slots) {
       const RowScratch scratch = buffers_.slot(config_, shape_, slot);
       const double low = total * static_cast<double>(slot) / static_cast<double>(slots);
@@ -470,14 +475,14 @@ class Pass {
 
   void attend_text(size_t layer, size_t b, HeadRange heads, const RowScratch& scratch) noexcept {
     const size_t start = batch_.starts[b], tokens = text_tokens(b);
-    const size_t q_width = query_width(config_), kv_width = size_t{config_.kv_heads} * config_.head_width;
+    const size_t q_width = query_width(layer), values = kv_width(layer);
     const size_t of_group = heads.begin / (config_.heads / config_.kv_heads) * config_.head_width;
     ConstMatrix k{qkv_.row(start) + q_width + of_group, qkv_.stride};
-    ConstMatrix v{qkv_.row(start) + q_width + kv_width + of_group, qkv_.stride};
+    ConstMatrix v{qkv_.row(start) + q_width + values + of_group, qkv_.stride};
     const size_t before = tokens_before(b);
     if (before != 0) {
       k = with_before(layer, b, of_group, scratch.shared);
-      v = with_before(layer, b, kv_width + of_group, scratch.shared + (before + tokens) * config_.head_width);
+      v = with_before(layer, b, values + of_group, scratch.shared + (before + tokens) * config_.head_width);
     }
     if (pools_one(layer)) {
       attention_heads(config_, weights_, kernels_, layer, heads, {pooled_q_.row(b), pooled_q_.stride},
@@ -492,13 +497,13 @@ class Pass {
   // A head's keys or values, which begin at `column` of them all, of everything that a text sees: of the prefix, of
   // what it continues, and its own, one below the other in `out`.
   ConstMatrix with_before(size_t layer, size_t b, size_t column, float* out) const noexcept {
-    const size_t width = config_.head_width, q_width = query_width(config_);
+    const size_t width = config_.head_width, q_width = query_width(layer);
     float* next = out;
     const auto append = [&](const float* from, size_t stride, size_t rows) {
       for (size_t t = 0; t < rows; ++t, next += width) std::memcpy(next, from + t * stride, width * sizeof(float));
     };
     if (batch_.prefix.tokens != 0) {
-      append(batch_.prefix.keys_values[layer] + column, qkv_.stride - q_width, batch_.prefix.tokens);
+      append(batch_.prefix.keys_values[layer] + column, 2 * kv_width(layer), batch_.prefix.tokens);
     }
     if (const size_t text = batch_.text_of(b); text != b) {
       append(qkv_.row(batch_.starts[text]) + q_width + column, qkv_.stride, text_tokens(text));

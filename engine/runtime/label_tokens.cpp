@@ -43,7 +43,7 @@ Status Session::label_tokens(std::span<const std::string_view> texts, const Clas
     return make_error(Code::buffer_too_small, Error::no_offset, "results", "%zu texts need as many results",
                       texts.size());
   }
-  const size_t before = model_->tokenizer().special_before();
+  const size_t before = model_->tokenizer().prefix().size();
   const size_t after = model_->tokenizer().special_count() - before;
   for (size_t begin = 0; begin < texts.size();) {
     ONEPASS_TRY_ASSIGN(end, fill_pass(texts, begin, options, &spans_, results));

@@ -20,6 +20,9 @@ Result<Model> Model::from_file(Result<ModelFile> file) noexcept {
   if (!file.ok()) return file.error();
   ONEPASS_TRY(check_build(file.value()));
   ONEPASS_TRY_ASSIGN(weights, bind_weights(file.value()));
+  for (const TensorView& tensor : file->tensors()) {
+    if (tensor.slot == Slot::embed_token) file->expect_scattered_reads(tensor);
+  }
   ONEPASS_TRY_ASSIGN(tokenizer, Tokenizer::parse(file.value().tokenizer_section(), file.value().config().vocab,
                                                  file.value().tokenizer_offset()));
   return Model(std::move(file.value()), std::move(weights), std::move(tokenizer));

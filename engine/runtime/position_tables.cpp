@@ -17,7 +17,7 @@ Status PositionTables::reserve(const Config& config, const Weights& weights, siz
 }
 
 Status PositionTables::fill_index(const Config& config, const Weights& weights) noexcept {
-  const auto distances = static_cast<size_t>(dim_value(Dim::X, config, 0));
+  const auto distances = static_cast<size_t>(dim_value(Dim::X, config, 0, no_layer));
   Array<uint16_t> index;
   if (!index.resize_uninitialized(distances)) {
     return make_error(Code::out_of_memory, Error::no_offset, "session", "no memory for %zu distances", distances);

@@ -161,7 +161,7 @@ Result<Prefix> Session::prefix() noexcept {
   if (config.prefix_tokens == ids.size()) {
     for (size_t l = 0; l < config.layers; ++l) layers[l] = model_->weights().layers[l].prefix;
   } else {
-    const size_t floats = ids.size() * static_cast<size_t>(dim_value(Dim::KV, config, 0));
+    const size_t floats = ids.size() * static_cast<size_t>(dim_value(Dim::KV, config, 0, no_layer));
     Array<float*> record;
     if (!prefix_.resize_uninitialized(config.layers * floats) || !record.resize(config.layers)) {
       return no_session_memory("prefix", config.layers * floats * sizeof(float));

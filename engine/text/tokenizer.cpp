@@ -309,12 +309,6 @@ bool Tokenizer::lowercase() const noexcept {
   return false;
 }
 
-size_t Tokenizer::special_before() const noexcept {
-  size_t before = 0;
-  while (template_[before] != kSequence) ++before;
-  return before;
-}
-
 bool Tokenizer::marks_continuation() const noexcept {
   return kind_ == TokenizerKind::wordpiece && !model_.wordpiece.vocab.continuing_prefix().empty();
 }

@@ -62,14 +62,12 @@ class Tokenizer {
   bool lowercase() const noexcept;  // the normaliser makes lower case
   // Tokens that the template puts around every text.
   size_t special_count() const noexcept { return template_.size() - 1; }
-  // Those of them that come before it.
-  size_t special_before() const noexcept;
+  // Those of them that come before the text.
+  std::span<const uint32_t> prefix() const noexcept;
   // Pieces within a word begin with a mark, as WordPiece's "##".
   bool marks_continuation() const noexcept;
   // The token of what the vocabulary does not have; false where there is none.
   bool is_unknown(uint32_t id) const noexcept;
-  // Those of them that come before the text.
-  std::span<const uint32_t> prefix() const noexcept;
 
  private:
   Tokenizer() noexcept = default;

@@ -6,6 +6,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <atomic>
 #include <system_error>
 
@@ -73,8 +74,11 @@ Status AtomicFile::open(const std::string& path) {
 }
 
 Status AtomicFile::write(uint64_t offset, std::span<const uint8_t> bytes) {
+  // Linux keeps what one call writes in pieces of up to 2 MiB, and maps a piece whole where it is touched: a row of an
+  // embedding table would then take as much of a process's memory. Pieces of short calls are no longer than those.
+  constexpr size_t most = size_t{64} << 10;
   while (!bytes.empty()) {
-    const ssize_t n = pwrite(fd_, bytes.data(), bytes.size(), static_cast<off_t>(offset));
+    const ssize_t n = pwrite(fd_, bytes.data(), std::min(bytes.size(), most), static_cast<off_t>(offset));
     if (n < 0 && errno == EINTR) continue;
     if (n < 0) return fail("write", errno);
     offset += static_cast<uint64_t>(n);

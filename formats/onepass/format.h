@@ -40,7 +40,7 @@ constexpr uint64_t tensor_alignment = 64;
 
 // By id - 1.
 constexpr SectionSpec sections[section_count] = {
-    {"config", section_alignment, 4096},
+    {"config", section_alignment, 16384},
     {"heads", section_alignment, 16 * MiB},
     {"tokenizer", section_alignment, 256 * MiB},
     {"metadata", section_alignment, 8 * MiB},

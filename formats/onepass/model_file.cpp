@@ -77,7 +77,11 @@ Status ModelFile::parse() noexcept {
   return {};
 }
 
-Status ModelFile::verify() const noexcept { return format::verify_contents(head(), bytes_, contents_); }
+void ModelFile::expect_scattered_reads(const TensorView& tensor) const noexcept {
+  file_.expect_scattered_reads({static_cast<const uint8_t*>(tensor.data), static_cast<size_t>(tensor.bytes)});
+}
+
+Status ModelFile::verify() const noexcept { return format::verify_contents(head(), bytes_, contents_, &file_); }
 
 std::span<const uint8_t> ModelFile::head() const noexcept {
   return private_ ? bytes_.first(static_cast<size_t>(contents_.table[SectionId::self_test].end())) : head_copy_.span();

@@ -49,6 +49,9 @@ class ModelFile {
   uint64_t file_size() const noexcept { return bytes_.size(); }
   uint32_t total_classes() const noexcept { return contents_.total_classes; }  // sum of C over heads
 
+  // Of a mapped file: `tensor` is a table, of which a text reads a few rows.
+  void expect_scattered_reads(const TensorView& tensor) const noexcept;
+
   // Re-hashes everything and scans the weights, as open() with verify does.
   Status verify() const noexcept;
 

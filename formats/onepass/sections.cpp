@@ -53,7 +53,7 @@ uint64_t offset_of(const SectionBytes& section, std::string_view view) noexcept 
 
 const ConfigField* find_field(uint32_t key) noexcept {
   for (const ConfigField& field : config_fields()) {
-    if (field.key == key) return &field;
+    if (key >= field.key && key - field.key < field.copies) return &field;
   }
   return nullptr;
 }
@@ -161,9 +161,9 @@ Status parse_config(const SectionBytes& section, Config& config) noexcept {
   Cursor cursor(section.bytes, section.offset);
   const uint32_t count = cursor.u32();
   if (!cursor.ok()) return section_truncated(section, section.offset);
-  if (count > config_fields().size()) {
-    return make_error(Code::limit_exceeded, section.offset, section.name, "%" PRIu32 " fields: there are only %zu",
-                      count, config_fields().size());
+  if (count > config_field_count()) {
+    return make_error(Code::limit_exceeded, section.offset, section.name, "%" PRIu32 " fields: there are only %" PRIu32,
+                      count, config_field_count());
   }
   uint32_t before = 0;
   for (uint32_t i = 0; i < count; ++i) {
@@ -175,19 +175,20 @@ Status parse_config(const SectionBytes& section, Config& config) noexcept {
     if (field == nullptr) {
       return make_error(Code::unknown_key, at, section.name, "unknown field %" PRIu32 ": update this program", key);
     }
-    if (key == before) return make_error(Code::duplicate_name, at, field->name, "the field is stored twice");
-    if (key < before) return make_error(Code::not_canonical, at, field->name, "the keys of the fields must rise");
+    char name[max_tensor_name];
+    write_tensor_name(field->name, key - field->key, name);
+    if (key == before) return make_error(Code::duplicate_name, at, name, "the field is stored twice");
+    if (key < before) return make_error(Code::not_canonical, at, name, "the keys of the fields must rise");
     before = key;
     const FieldType wanted = field->real ? FieldType::f64 : FieldType::integer;
     if (type != static_cast<uint32_t>(wanted)) {
-      return make_error(Code::bad_type, at + 4, field->name, "the field has type %" PRIu32, type);
+      return make_error(Code::bad_type, at + 4, name, "the field has type %" PRIu32, type);
     }
-    if (bits == 0) return make_error(Code::not_canonical, at + 8, field->name, "a field equal to 0 is not stored");
+    if (bits == 0) return make_error(Code::not_canonical, at + 8, name, "a field equal to 0 is not stored");
     if (!field->real && bits > field->max) {
-      return make_error(Code::bad_value, at + 8, field->name, "%" PRIu64 ": at most %" PRIu64 " is allowed", bits,
-                        field->max);
+      return make_error(Code::bad_value, at + 8, name, "%" PRIu64 ": at most %" PRIu64 " is allowed", bits, field->max);
     }
-    field->set(config, bits);
+    field->set(config, key - field->key, bits);
   }
   ONEPASS_TRY(finish(section, cursor));
   if (const Status valid = validate(config); !valid.ok()) {

@@ -290,8 +290,8 @@ Status check_tensor_values(const TensorView& tensor) noexcept {
   return make_error(Code::unknown_value, tensor.offset, tensor.name, "unknown layout");
 }
 
-Status verify_contents(std::span<const uint8_t> head, std::span<const uint8_t> file,
-                       const Contents& contents) noexcept {
+Status verify_contents(std::span<const uint8_t> head, std::span<const uint8_t> file, const Contents& contents,
+                       const MappedFile* mapping) noexcept {
   const SectionTable& table = contents.table;
   ONEPASS_TRY(check_hash(root_hash_of(head), table.root_hash, root_hash_offset, "header"));
   for (size_t i = 0; i + 1 < section_count; ++i) {
@@ -309,6 +309,9 @@ Status verify_contents(std::span<const uint8_t> head, std::span<const uint8_t> f
     const auto bytes = file.subspan(static_cast<size_t>(tensor.offset), static_cast<size_t>(tensor.bytes));
     ONEPASS_TRY(check_hash(sha256(bytes), tensor.hash, tensor.offset, tensor.name));
     ONEPASS_TRY(check_tensor_values(tensor));
+    if (mapping != nullptr && slot_specs()[static_cast<size_t>(tensor.slot)].role == Role::table) {
+      mapping->release(bytes);
+    }
     end = tensor.offset + tensor.bytes;
   }
   return {};

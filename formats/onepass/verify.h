@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <span>
 
+#include "engine/core/mapped_file.h"
 #include "engine/core/result.h"
 #include "formats/onepass/contents.h"
 
@@ -18,7 +19,9 @@ Digest weights_hash_of(std::span<const TensorView> tensors) noexcept;
 // Requires `data` set, with tensor.bytes bytes behind it, aligned to 4.
 Status check_tensor_values(const TensorView& tensor) noexcept;
 
-// Every hash, and the tensors' values and the gaps between them. `head` as for parse_contents.
-Status verify_contents(std::span<const uint8_t> head, std::span<const uint8_t> file, const Contents& contents) noexcept;
+// Every hash, and the tensors' values and the gaps between them. `head` as for parse_contents. `mapping`: what `file`
+// lies in, which then gives back the memory of tables, since a text reads a few rows of them; or null.
+Status verify_contents(std::span<const uint8_t> head, std::span<const uint8_t> file, const Contents& contents,
+                       const MappedFile* mapping = nullptr) noexcept;
 
 }  // namespace onepass::format

@@ -38,15 +38,20 @@ class Encoder {
 std::vector<uint8_t> encode_config(const Config& config) {
   Encoder out;
   uint32_t count = 0;
-  for (const ConfigField& field : config_fields()) count += field.get(config) != 0;
+  const auto each_stored = [&](auto&& f) {
+    for (const ConfigField& field : config_fields()) {
+      for (uint32_t i = 0; i < field.copies; ++i) {
+        if (const uint64_t bits = field.get(config, i); bits != 0) f(field, field.key + i, bits);
+      }
+    }
+  };
+  each_stored([&](const ConfigField&, uint32_t, uint64_t) { ++count; });
   out.u32(count);
-  for (const ConfigField& field : config_fields()) {
-    const uint64_t bits = field.get(config);
-    if (bits == 0) continue;
-    out.u32(field.key);
+  each_stored([&](const ConfigField& field, uint32_t key, uint64_t bits) {
+    out.u32(key);
     out.u32(static_cast<uint32_t>(field.real ? format::FieldType::f64 : format::FieldType::integer));
     out.u64(bits);
-  }
+  });
   return out.take();
 }
 

@@ -47,6 +47,7 @@ ONEPASS_INLINE Sums lost(const uint8_t* codes, __m256i a, __m256i half, __m256i 
 }
 
 struct AddWhatWasLost {
+  static constexpr bool corrects = true;
   const Saturating* begin;
   const Saturating* end;
   const int8_t* a;  // the tile's first row
@@ -73,7 +74,7 @@ ONEPASS_INLINE void multiply_tile(const MatmulI8& op, size_t group, const Panel&
                                   const TilePlan& tile) {
   constexpr int32_t zeros[rows] = {};
   const size_t m = group + tile.first_row;
-#pragma GCC unroll 2
+#pragma GCC unroll 1
   for (size_t first = 0; first < 32; first += 16) {
     if (tile.by_sign) {
       columns<SignTrick, rows, 2, 1>(op, m, panel, first, zeros);
@@ -83,7 +84,6 @@ ONEPASS_INLINE void multiply_tile(const MatmulI8& op, size_t group, const Panel&
       columns<AsStored, rows, 2, 1>(op, m, panel, first, plan.start + tile.first_row, correct);
     }
   }
-  if (op.act != Act::none || op.peak != nullptr) finish_tile(op, m, rows, panel);
 }
 
 template <size_t most>
@@ -102,6 +102,7 @@ ONEPASS_INLINE void multiply_tile_of(size_t rows, const MatmulI8& op, size_t gro
   const size_t k_end = round_up(op.k, 4);
   const auto* codes = static_cast<const uint8_t*>(op.w);
   const auto* scale = reinterpret_cast<const float*>(codes + scale_offset(Layout::i8_n32k4, op.n, op.k));
+  const bool finish = op.act != Act::none || op.peak != nullptr;
   Plan plan;
   for (size_t group = 0; group < op.m; group += group_rows) {
     make_plan<tile_rows>(op, group, op.m - group < group_rows ? op.m - group : group_rows, plan);
@@ -116,7 +117,9 @@ ONEPASS_INLINE void multiply_tile_of(size_t rows, const MatmulI8& op, size_t gro
                      .fetching = plan.count > 1 ? 2u : 1u};
       for (size_t t = 0; t < plan.count; ++t) {
         if (t == panel.fetching) panel.next = panel.codes, panel.next_step = 0;
-        multiply_tile_of<tile_rows>(plan.tiles[t].rows, op, group, panel, plan, plan.tiles[t]);
+        const TilePlan& tile = plan.tiles[t];
+        multiply_tile_of<tile_rows>(tile.rows, op, group, panel, plan, tile);
+        if (finish) finish_tile(op, group + tile.first_row, tile.rows, panel);
         panel.next += k_end / 4 * panel.next_step;
       }
     }

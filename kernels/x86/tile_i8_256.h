@@ -44,42 +44,22 @@ ONEPASS_INLINE __m256 load_bias(const float* bias, size_t count) {
 
 // For levels whose sums are right as they are.
 struct NothingToCorrect {
+  static constexpr bool corrects = false;
   template <size_t rows, size_t vectors>
   ONEPASS_INLINE void operator()(Sums (&)[rows][vectors]) const {}
 };
 
-// Channels [first, first + 8 * vectors) of a panel of C from their sums, to which `correct` is applied before.
-template <size_t rows, size_t vectors, class Correct = NothingToCorrect>
-ONEPASS_INLINE void finish_columns(const MatmulI8& op, size_t m, const Panel& panel, size_t first,
-                                   const Sums (&sum)[rows][vectors], Correct correct = {}) {
-  alignas(64) Sums done[rows][vectors];
-#pragma GCC unroll 16
-  for (size_t i = 0; i < rows; ++i) {
-#pragma GCC unroll 4
-    for (size_t j = 0; j < vectors; ++j) done[i][j] = sum[i][j];
-  }
-  correct(done);
-  if (panel.count >= first + 8 * vectors && !panel.continued && !panel.continues) {
-#pragma GCC unroll 4
-    for (size_t j = 0; j < vectors; ++j) {
-      const size_t n = first + 8 * j;
-      const __m256 w_scale = _mm256_load_ps(panel.scale + n);
-      const __m256 bias = panel.bias != nullptr ? _mm256_loadu_ps(panel.bias + n) : _mm256_setzero_ps();
-      float* c = op.c + m * op.c_stride + panel.n + n;
-#pragma GCC unroll 16
-      for (size_t i = 0; i < rows; ++i, c += op.c_stride) {
-        finish_eight(done[i][j], w_scale, _mm256_set1_ps(op.a_scale[m + i]), bias, c, 8);
-      }
-    }
-    return;
-  }
+// Some of a panel's last channels, or a part of K: rare, and so out of the tiles, whose sums a compiler would otherwise
+// keep in memory.
+[[gnu::noinline]] inline void finish_rest(const MatmulI8& op, size_t m, size_t rows, const Panel& panel, size_t first,
+                                          size_t vectors, const Sums* sums) {
   const size_t end = panel.count < first + 8 * vectors ? panel.count : first + 8 * vectors;
-  for (size_t n = first; n < end; n += 8) {
+  for (size_t n = first; n < end; n += 8, ++sums) {
     const __m256 w_scale = _mm256_load_ps(panel.scale + n);
     const __m256 bias = panel.bias != nullptr ? load_bias(panel.bias + n, end - n) : _mm256_setzero_ps();
     for (size_t i = 0; i < rows; ++i) {
       float* c = op.c + (m + i) * op.c_stride + panel.n + n;
-      Sums total = done[i][(n - first) / 8];
+      Sums total = sums[i * vectors];
       if (panel.continued) total += load_sums(c, end - n);
       if (panel.continues) {
         store_sums(c, end - n, total);
@@ -88,6 +68,42 @@ ONEPASS_INLINE void finish_columns(const MatmulI8& op, size_t m, const Panel& pa
       }
     }
   }
+}
+
+// Channels [first, first + 8 * vectors) of a panel of C from their sums, to which `correct` is applied before.
+template <size_t rows, size_t vectors, class Correct = NothingToCorrect>
+ONEPASS_INLINE void finish_columns(const MatmulI8& op, size_t m, const Panel& panel, size_t first,
+                                   const Sums (&sum)[rows][vectors], Correct correct = {}) {
+  const auto finish_whole = [&](const Sums(&total)[rows][vectors]) {
+    const float* a_scale = op.a_scale + m;
+    const size_t c_stride = op.c_stride;
+    float* out = op.c + m * c_stride + panel.n;
+#pragma GCC unroll 4
+    for (size_t j = 0; j < vectors; ++j) {
+      const size_t n = first + 8 * j;
+      const __m256 w_scale = _mm256_load_ps(panel.scale + n);
+      const __m256 bias = panel.bias != nullptr ? _mm256_loadu_ps(panel.bias + n) : _mm256_setzero_ps();
+      float* c = out + n;
+#pragma GCC unroll 16
+      for (size_t i = 0; i < rows; ++i, c += c_stride) {
+        finish_eight(total[i][j], w_scale, _mm256_set1_ps(a_scale[i]), bias, c, 8);
+      }
+    }
+  };
+  const bool whole = panel.count >= first + 8 * vectors && !panel.continued && !panel.continues;
+  if constexpr (!Correct::corrects) {
+    if (whole) return finish_whole(sum);
+  }
+  // In memory: what follows takes sums by a variable index.
+  alignas(64) Sums done[rows][vectors];
+#pragma GCC unroll 16
+  for (size_t i = 0; i < rows; ++i) {
+#pragma GCC unroll 4
+    for (size_t j = 0; j < vectors; ++j) done[i][j] = sum[i][j];
+  }
+  correct(done);
+  if (whole) return finish_whole(done);
+  finish_rest(op, m, rows, panel, first, vectors, &done[0][0]);
 }
 
 // sum += four inputs. The fewer operands, weights or activations, stay in registers.

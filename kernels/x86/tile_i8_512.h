@@ -59,14 +59,17 @@ ONEPASS_INLINE void store_tile(const MatmulI8& op, size_t m, const Panel& panel,
     bias0 = _mm512_maskz_loadu_ps(mask0, panel.bias);
     bias1 = _mm512_maskz_loadu_ps(mask1, panel.bias + 16);
   }
+  // Nothing of op is read between the stores, which might change it as far as a compiler knows.
+  const float* a_scale = op.a_scale + m;
+  const size_t c_stride = op.c_stride;
+  float* out = op.c + m * c_stride + panel.n;
 #pragma GCC unroll 16
-  for (size_t i = 0; i < rows; ++i) {
-    const __m512 a_scale = _mm512_set1_ps(op.a_scale[m + i]);
-    float* out = op.c + (m + i) * op.c_stride + panel.n;
+  for (size_t i = 0; i < rows; ++i, out += c_stride) {
+    const __m512 scale = _mm512_set1_ps(a_scale[i]);
     const __m512 x0 = _mm512_mul_ps(_mm512_cvtepi32_ps(as_register(sum[i][0])), w_scale0);
     const __m512 x1 = _mm512_mul_ps(_mm512_cvtepi32_ps(as_register(sum[i][1])), w_scale1);
-    _mm512_mask_storeu_ps(out, mask0, _mm512_fmadd_ps(x0, a_scale, bias0));
-    _mm512_mask_storeu_ps(out + 16, mask1, _mm512_fmadd_ps(x1, a_scale, bias1));
+    _mm512_mask_storeu_ps(out, mask0, _mm512_fmadd_ps(x0, scale, bias0));
+    _mm512_mask_storeu_ps(out + 16, mask1, _mm512_fmadd_ps(x1, scale, bias1));
   }
 }
 

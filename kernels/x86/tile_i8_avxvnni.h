@@ -50,8 +50,10 @@ struct AvxVnni {
       columns<UnsignedWeights, 4, 1, 3>(op, m, panel, 24, start);
     } else if constexpr (count != 5) {
       constexpr size_t chains = count == 2 ? 3 : count == 3 ? 2 : 1;
-      columns<UnsignedWeights, count, 2, chains>(op, m, panel, 0, start);
-      columns<UnsignedWeights, count, 2, chains>(op, m, panel, 16, start);
+#pragma GCC unroll 1
+      for (size_t first = 0; first < 32; first += 16) {
+        columns<UnsignedWeights, count, 2, chains>(op, m, panel, first, start);
+      }
     }
   }
 };

@@ -31,13 +31,15 @@ TEST(Work, CountedByHand) {
 }
 
 TEST(Synthetic, FilesOpenAndUnknownNamesDoNot) {
-  const auto content = synthetic_model("minilm-l6", "int8");
-  ASSERT_TRUE(content.ok());
-  auto bytes = serialize_model(content.value());
-  ASSERT_TRUE(bytes.ok());
-  const auto model = Model::from_memory(bytes.value(), {.mode = LoadMode::copy});
-  ASSERT_TRUE(model.ok()) << model.error().message;
-  EXPECT_EQ(model.value().config().layers, 6u);
+  for (const std::string& weights : weight_names()) {
+    const auto content = synthetic_model("minilm-l6", weights);
+    ASSERT_TRUE(content.ok());
+    auto bytes = serialize_model(content.value());
+    ASSERT_TRUE(bytes.ok());
+    const auto model = Model::from_memory(bytes.value(), {.mode = LoadMode::copy});
+    ASSERT_TRUE(model.ok()) << weights << ": " << model.error().message;
+    EXPECT_EQ(model.value().config().layers, 6u);
+  }
   EXPECT_FALSE(synthetic_model("minilm", "int8").ok());
   EXPECT_FALSE(synthetic_model("minilm-l6", "int3").ok());
 }

@@ -11,6 +11,7 @@
 #include <iterator>
 #include <sstream>
 #include <stdexcept>
+#include <thread>
 
 namespace onepass::test {
 
@@ -56,9 +57,14 @@ Ran run(const std::vector<std::string>& arguments, const RunOptions& options) {
       setrlimit(RLIMIT_CORE, &no_core);
       if (options.survive_limit) signal(SIGXFSZ, SIG_IGN);
     }
+    if (!options.temporary.empty()) setenv("TMPDIR", options.temporary.c_str(), 1);
     execv(argv[0], argv.data());
     execvp(argv[0], argv.data());
     _exit(127);
+  }
+  if (options.signal != 0) {
+    std::this_thread::sleep_for(options.patience);
+    kill(child, options.signal);
   }
   int status = 0;
   if (waitpid(child, &status, 0) != child) throw std::runtime_error("cannot wait for the command");

@@ -3,6 +3,7 @@
 
 #include <gtest/gtest.h>
 
+#include <chrono>
 #include <filesystem>
 #include <nlohmann/json.hpp>
 #include <string>
@@ -25,6 +26,9 @@ struct RunOptions {
   std::string out{};           // a file for standard output; else it is kept
   uint64_t largest_file = 0;   // bytes that a file may have (RLIMIT_FSIZE); 0: any
   bool survive_limit = false;  // a longer file is an error, not a signal
+  std::string temporary{};     // folder for temporary files
+  int signal = 0;              // sent after `patience`; 0: none
+  std::chrono::microseconds patience{};
 };
 
 Ran run(const std::vector<std::string>& arguments, const RunOptions& options = {});

@@ -119,7 +119,11 @@ TEST_F(Convert, Labels) {
   EXPECT_EQ(model["heads"][0]["labels"], (Json{"calm", "st\xC3\xBCrmisch"}));
   std::filesystem::remove(out());
   EXPECT_TRUE(contains(fail("two_classes", {"--labels", file("one", "calm\n")}), "1 labels for 2 classes"));
-  EXPECT_TRUE(contains(fail("two_classes", {"--labels", file("twice", "calm\ncalm\n")}), "occurs twice"));
+  EXPECT_TRUE(contains(fail("two_classes", {"--labels", file("twice", "calm\ncalm\n")}),
+                       "twice: line 2: the label 'calm' occurs twice"));
+  EXPECT_TRUE(contains(fail("two_classes", {"--labels", file("gap", "calm\n\nwild\n")}), "gap: line 2: a label is"));
+  EXPECT_TRUE(contains(fail("two_classes", {"--labels", file("bytes", "calm\nwi\xFFld\n")}), "bytes: line 2: a label"));
+  EXPECT_TRUE(contains(fail("two_classes", {"--labels", file("long", std::string(256, 'x') + "\nwild\n")}), "line 1"));
   EXPECT_TRUE(contains(fail("two_classes", {"--labels", file("empty", "")}), "no lines"));
   EXPECT_TRUE(contains(fail("two_classes", {"--labels", "/nowhere/labels"}), "/nowhere/labels"));
   EXPECT_TRUE(contains(fail("own_heads", {"--labels", file("labels", "calm\nwild\n")}), "one head"));
@@ -132,9 +136,13 @@ TEST_F(Convert, Thresholds) {
   EXPECT_NEAR(model["heads"][0]["thresholds"][1].get<double>(), 0.2, 1e-7);
   std::filesystem::remove(out());
   EXPECT_TRUE(contains(fail("multi_label", {"--thresholds", file("four", "0.1\n0.2\n0.3\n0.4\n")}), "4 thresholds"));
-  EXPECT_TRUE(contains(fail("multi_label", {"--thresholds", file("high", "0.1\n2\n0.3\n0.4\n0.5\n")}), "[0, 1]"));
+  EXPECT_TRUE(contains(fail("multi_label", {"--thresholds", file("high", "0.1\n2\n0.3\n0.4\n0.5\n")}),
+                       "high: line 2: a threshold"));
+  EXPECT_TRUE(
+      contains(fail("multi_label", {"--thresholds", file("gap", "0.1\n\n0.3\n0.4\n0.5\n")}), "gap: line 2: ''"));
   EXPECT_TRUE(contains(fail("multi_label", {"--thresholds", file("word", "half\n")}), "not a number"));
-  EXPECT_TRUE(contains(fail("multi_label", {"--thresholds", file("nan", "nan\n")}), "not a number"));
+  EXPECT_TRUE(
+      contains(fail("multi_label", {"--thresholds", file("nan", "0.5\nnan\n")}), "line 2: 'nan' is not a number"));
   EXPECT_TRUE(contains(fail("two_classes", {"--thresholds", file("two", "0.1\n0.2\n")}), "multi_label"))
       << "a single_label head has none, and says so";
 }

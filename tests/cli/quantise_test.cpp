@@ -1,4 +1,6 @@
 // onepass convert with calibration: the file is what the report says, and texts or labels at fault are named.
+#include <signal.h>
+
 #include "tests/cli/command.h"
 
 namespace onepass::test {
@@ -16,6 +18,12 @@ class Quantise : public testing::Test {
   std::string fail(const std::vector<std::string>& more) {
     const std::string line = run_failing(arguments(more));
     EXPECT_TRUE(std::filesystem::is_empty(folder_.path() / "out")) << "a failure leaves no file";
+    return line;
+  }
+  std::string fail_with_old(const std::vector<std::string>& more) {
+    folder_.write("out/m.onepass", "old");
+    const std::string line = run_failing(arguments(more));
+    EXPECT_EQ(read_file(out()), "old");
     return line;
   }
   std::string misuse(const std::vector<std::string>& more) {
@@ -87,6 +95,83 @@ TEST_F(Quantise, CalibrationAtFaultIsNamed) {
       contains(fail({"--calibration", texts_, "--max-drop", "0.1", "--eval-data", file("none.tsv", "")}), "none.tsv"));
 }
 
+TEST_F(Quantise, LabelledTextsAtFaultAreNamedByLine) {
+  const auto fault = [&](const std::string& argument) {
+    return fail({"--calibration", texts_, "--max-drop", "0.1", "--eval-data", argument});
+  };
+  EXPECT_TRUE(contains(fault(file("one.tsv", "a dog\t\nno labels\n")), "one.tsv: line 2: not text TAB labels"));
+  EXPECT_TRUE(contains(fault("goemotions:" + file("g", "a dog\t0\nthe cat\tone\n")), "g: line 2: a label number"));
+  EXPECT_TRUE(contains(fault("goemotions:" + file("h", "a dog\t0\nthe cat\t99\n")), "h: line 2: a label that"));
+  EXPECT_TRUE(contains(fault(file("j.jsonl", "{\"text\":\"a\",\"labels\":[]}\n{\"text\":\n")), "j.jsonl line 2"));
+  const std::string columns = "id,split,V,A,D,text\n";
+  EXPECT_TRUE(contains(fault(file("c.csv", "id,text\n")), "c.csv: line 1: "));
+  EXPECT_TRUE(contains(fault(file("n.csv", columns + "1,dev,3,nan,3,a dog\n")), "n.csv: line 2: a value"));
+  EXPECT_TRUE(contains(fault(file("s.csv", columns + "1,dev,3,3,a dog\n")), "s.csv: line 2: not six columns"));
+}
+
+// Whenever it ends, the old file is there or the whole new one, and nothing else that could be taken for a model.
+TEST_F(Quantise, AnInterruptedConversionLeavesNoHalfWrittenFile) {
+  const std::filesystem::path temporary = folder_.path() / "tmp";
+  std::filesystem::create_directory(temporary);
+  const auto all = arguments({"--weights", "int4", "--calibration", texts_, "--prune-ffn", "0.2"});
+  const auto begin = std::chrono::steady_clock::now();
+  run_ok(all, {.temporary = temporary});
+  const auto whole = std::chrono::duration_cast<std::chrono::microseconds>(std::chrono::steady_clock::now() - begin);
+  const std::string finished = read_file(out());
+  const int signals[] = {SIGKILL, SIGTERM, SIGINT};
+  size_t interrupted = 0;
+  for (int i = 0; i < 24; ++i) {
+    folder_.write("out/m.onepass", "old");
+    const Ran ran = run(all, {.temporary = temporary, .signal = signals[i % 3], .patience = whole * i / 21});
+    interrupted += ran.status >= 128 ? 1 : 0;
+    const std::string now = read_file(out());
+    EXPECT_TRUE(now == finished || (now == "old" && ran.status >= 128)) << ran.status << " after " << now.size();
+    for (const auto& place : {folder_.path() / "out", temporary}) {
+      for (const auto& entry : std::filesystem::directory_iterator(place)) {
+        EXPECT_TRUE(entry.path() == out() || entry.path().extension() == ".tmp") << entry.path();
+      }
+    }
+  }
+  EXPECT_GE(interrupted, 8u);
+}
+
+TEST_F(Quantise, AFullDiskLeavesTheOldFile) {
+  const std::filesystem::path temporary = folder_.path() / "tmp";
+  std::filesystem::create_directory(temporary);
+  const auto all = arguments({"--weights", "int4", "--calibration", texts_});
+  run_ok(all);
+  const std::string finished = read_file(out());
+  // The f32 version that is calibrated does not fit; nor the file itself.
+  for (const uint64_t largest : {uint64_t{8192}, uint64_t{finished.size() - 1}}) {
+    folder_.write("out/m.onepass", "old");
+    const std::string line = run_failing(arguments({"--weights", "int4", "--calibration", texts_}),
+                                         {.largest_file = largest, .survive_limit = true, .temporary = temporary});
+    EXPECT_TRUE(contains(line, "cannot write the file")) << line;
+    EXPECT_EQ(read_file(out()), "old");
+    EXPECT_TRUE(std::filesystem::is_empty(temporary));
+  }
+}
+
+TEST_F(Quantise, PrunedModels) {
+  const std::string report = run_ok(arguments({"--weights", "int4", "--calibration", texts_, "--prune-heads", "0.25",
+                                               "--prune-ffn", "0.3", "--verify", texts_}));
+  EXPECT_TRUE(contains(report, "pruned to 6 of 8 heads and ")) << report;
+  EXPECT_TRUE(contains(report, "of 120 ffn columns by 40 texts")) << report;
+  const Json model = Json::parse(run_ok({"inspect", out(), "--json", "--verify"}));
+  EXPECT_TRUE(contains(model["quantisation"].get<std::string>(), "; pruned to 6 of 8 heads"));
+  const std::string text = run_ok({"inspect", out()});
+  EXPECT_TRUE(contains(text, " layers.")) << text;
+  run_ok({"classify", "-m", out(), "the cat is good"});
+  run_ok(arguments({"--weights", "f32", "--calibration", texts_, "--prune-ffn", "0.3"}));
+  EXPECT_TRUE(contains(fail_with_old({"--calibration", texts_, "--prune-heads", "0.9"}), "--prune-heads: at most 0."));
+  EXPECT_TRUE(contains(misuse({"--prune-ffn", "0.3"}), "--calibration"));
+  EXPECT_TRUE(contains(misuse({"--calibration", texts_, "--prune-ffn", "0.3", "--max-drop", "0.1", "--eval-data", "f"}),
+                       "--max-drop counts"));
+  misuse({"--calibration", texts_, "--prune-ffn", "1"});
+  misuse({"--calibration", texts_, "--prune-heads", "-0.1"});
+  misuse({"--calibration", texts_, "--prune-heads", "nan"});
+}
+
 TEST_F(Quantise, OptionsThatNeedEachOther) {
   EXPECT_TRUE(contains(misuse({"--quantiser", "gptq"}), "--calibration"));
   EXPECT_TRUE(contains(misuse({"--smooth"}), "--calibration"));
@@ -97,7 +182,7 @@ TEST_F(Quantise, OptionsThatNeedEachOther) {
                        "leave out --weights"));
   EXPECT_TRUE(contains(misuse({"--calibration", texts_, "--weights", "f32"}), "float weights"));
   misuse({"--calibration", texts_, "--quantiser", "magic"});
-  misuse({"--calibration", texts_, "--max-drop", "nan"});
+  EXPECT_TRUE(contains(misuse({"--calibration", texts_, "--max-drop", "nan", "--eval-data", "f"}), "take a number"));
 }
 
 TEST_F(Quantise, Sensitivity) {

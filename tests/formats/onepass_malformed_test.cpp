@@ -181,7 +181,7 @@ TEST(OnepassMalformed, SectionTable) {
        })},
       {"reserved field", Code::nonzero_padding, "metadata", table([](Table& t) { t[3].reserved = 1; })},
       {"reserved end field", Code::nonzero_padding, "weights", table([](Table& t) { t[6].reserved_end = 1ull << 63; })},
-      {"config above its cap", Code::limit_exceeded, "config", table([](Table& t) { t[0].size = 4097; })},
+      {"config above its cap", Code::limit_exceeded, "config", table([](Table& t) { t[0].size = 16385; })},
       {"heads above their cap", Code::limit_exceeded, "heads", table([](Table& t) { t[1].size = (16u << 20) + 1; })},
       {"tokenizer above its cap", Code::limit_exceeded, "tokenizer",
        table([](Table& t) { t[2].size = (256u << 20) + 1; })},

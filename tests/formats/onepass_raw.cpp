@@ -379,6 +379,17 @@ ModelContent token_model() {
   return m;
 }
 
+ModelContent uneven_model() {
+  ModelContent m = tiny_model();
+  m.config.heads = 6;
+  m.config.kv_heads = 3;
+  m.config.layer_kv_heads[1] = 1;
+  m.config.layer_ffn_width[0] = 5;
+  m.tensors.clear();
+  fill_tensors(m);
+  return m;
+}
+
 ModelContent micro_model() {
   ModelContent m = tiny_model();
   m.config.layers = m.config.heads = m.config.head_width = 1;
@@ -395,7 +406,11 @@ ModelContent micro_model() {
 RawModel raw_of(const ModelContent& content) {
   RawModel m;
   for (const ConfigField& f : config_fields()) {
-    if (const uint64_t bits = f.get(content.config); bits != 0) m.config.push_back({f.key, f.real ? 2u : 1u, bits});
+    for (uint32_t i = 0; i < f.copies; ++i) {
+      if (const uint64_t bits = f.get(content.config, i); bits != 0) {
+        m.config.push_back({f.key + i, f.real ? 2u : 1u, bits});
+      }
+    }
   }
   for (const HeadContent& h : content.heads) {
     RawHead raw;

@@ -85,6 +85,8 @@ struct RawModel {
 ModelContent tiny_model();
 // The same with one head, which labels tokens.
 ModelContent token_model();
+// The same with layers of several widths: 3 groups of heads and 17 columns, and of the other layer 1 and 5.
+ModelContent uneven_model();
 // tiny_model with 1 layer and every dimension as small as it goes.
 ModelContent micro_model();
 RawModel raw_of(const ModelContent& content);

@@ -36,7 +36,9 @@ bool same_bits(float a, float b) { return std::bit_cast<uint32_t>(a) == std::bit
 
 void expect_equals_content(const ModelFile& file, const ModelContent& content) {
   for (const ConfigField& field : config_fields()) {
-    EXPECT_EQ(field.get(file.config()), field.get(content.config)) << field.name;
+    for (uint32_t i = 0; i < field.copies; ++i) {
+      EXPECT_EQ(field.get(file.config(), i), field.get(content.config, i)) << field.name << ' ' << i;
+    }
   }
   ASSERT_EQ(file.heads().size(), content.heads.size());
   for (size_t h = 0; h < content.heads.size(); ++h) {

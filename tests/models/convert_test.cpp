@@ -176,6 +176,7 @@ struct ConfigCase {
 TEST(Convert, ConfigThatMeansAnotherModelIsRefused) {
   const ConfigCase cases[] = {
       {"architectures", "[\"T5Model\"]", Code::unsupported},
+      {"architectures", "[\"MobileBertForSequenceClassification\"]", Code::unsupported},
       {"architectures", "[]", Code::bad_value},
       {"architectures", nullptr, Code::missing_key},
       {"hidden_act", "\"mish\"", Code::unsupported},
@@ -393,7 +394,8 @@ TEST(Family, EveryTensorHasItsSources) {
         const auto elements = [&](std::span<const models::TensorSource> rows) {
           uint64_t sum = 0;
           for (const models::TensorSource& row : rows) {
-            if (row.slot == need.spec->slot) sum += dim_value(row.n, config, 4) * dim_value(row.k, config, 4);
+            if (row.slot == need.spec->slot)
+              sum += dim_value(row.n, config, 4, no_layer) * dim_value(row.k, config, 4, no_layer);
           }
           return sum;
         };

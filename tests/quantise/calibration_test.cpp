@@ -230,7 +230,8 @@ TEST(Calibration, WhatCannotBeScaledIsSaid) {
 // A language model's labels on texts that it was not calibrated with.
 TEST(Calibration, LabelWordsAgreeAtLeastAsOften) {
   size_t nearest_agrees = 0, gptq_agrees = 0, texts_seen = 0;
-  for (const char* name : {"llama_untied", "qwen2_chat", "gemma2_softcap"}) {
+  for (const char* name : {"llama_untied", "qwen2_chat", "gemma2_softcap", "llama_begin_alike", "gemma2_begin_alike",
+                           "mobilellm_shared"}) {
     const auto folder = fixtures() / "label_words/lm" / name;
     std::ifstream file(folder / "labels.json");
     const auto json = nlohmann::ordered_json::parse(file);

@@ -4,7 +4,9 @@
 
 #include <cstdio>
 #include <cstdlib>
+#include <set>
 
+#include "engine/core/utf8.h"
 #include "engine/text/split_pattern.h"
 #include "tests/text/sections.h"
 
@@ -120,6 +122,73 @@ TEST_P(GoldenTest, EveryTruncationIsAPrefix) {
       ASSERT_EQ(got.stats.bytes_used, used) << testing::PrintToString(entry.text) << " max " << max;
     }
   }
+}
+
+// The added tokens of a section, as docs/tokenizers.md lays them out.
+std::vector<uint32_t> added_ids(std::span<const uint8_t> section) {
+  Cursor in(section);
+  (void)in.bytes(12);
+  const uint32_t added = in.u32();
+  (void)in.u32();
+  const uint32_t normalizers = in.u32(), pre_tokenizers = in.u32();
+  (void)in.u32();
+  const auto skip = [&](size_t integers, size_t strings) {
+    (void)in.bytes(4 * integers);
+    for (size_t i = 0; i < strings; ++i) (void)in.bytes(in.u32());
+  };
+  for (uint32_t i = 0; i < normalizers; ++i) skip(2, 2);
+  for (uint32_t i = 0; i < pre_tokenizers; ++i) skip(3, 1);
+  std::vector<uint32_t> ids;
+  for (uint32_t i = 0; i < added; ++i) {
+    ids.push_back(in.u32());
+    (void)in.u32();
+  }
+  EXPECT_TRUE(in.ok());
+  return ids;
+}
+
+// Blocks of letters, each of another script.
+constexpr struct {
+  uint32_t first, last;
+} kScripts[] = {
+    {0x61, 0x7A},       {0x370, 0x3FF},     {0x400, 0x52F},     {0x530, 0x58F},     {0x590, 0x5FF},
+    {0x600, 0x6FF},     {0x700, 0x74F},     {0x780, 0x7BF},     {0x7C0, 0x7FF},     {0x900, 0x97F},
+    {0x980, 0x9FF},     {0xA00, 0xA7F},     {0xA80, 0xAFF},     {0xB00, 0xB7F},     {0xB80, 0xBFF},
+    {0xC00, 0xC7F},     {0xC80, 0xCFF},     {0xD00, 0xD7F},     {0xD80, 0xDFF},     {0xE00, 0xE7F},
+    {0xE80, 0xEFF},     {0xF00, 0xFFF},     {0x1000, 0x109F},   {0x10A0, 0x10FF},   {0x1100, 0x11FF},
+    {0x1200, 0x139F},   {0x13A0, 0x13FF},   {0x1780, 0x17FF},   {0x1800, 0x18AF},   {0x1B00, 0x1B7F},
+    {0x3040, 0x309F},   {0x30A0, 0x30FF},   {0x3100, 0x312F},   {0x4E00, 0x9FFF},   {0xA000, 0xA4CF},
+    {0x10000, 0x100FF}, {0x10400, 0x1044F}, {0x11000, 0x1114F}, {0x11300, 0x1137F}, {0x1E900, 0x1E95F},
+};
+
+// The texts of a fixture are the hard ones that they are meant to be.
+TEST_P(GoldenTest, TheTextsAreHard) {
+  const Golden golden = load(GetParam());
+  std::set<uint32_t> met;  // ids of some bytes of a text
+  std::set<size_t> scripts;
+  size_t invalid = 0, joiners = 0, marks = 0, controls = 0;
+  for (const GoldenText& entry : golden.texts) {
+    for (size_t t = 0; t < entry.ids.size(); ++t) {
+      if (entry.spans[t].begin != entry.spans[t].end) met.insert(entry.ids[t]);
+    }
+    for (size_t pos = 0; pos < entry.text.size();) {
+      const Utf8Char c = decode_utf8(entry.text, pos);
+      pos += c.length;
+      invalid += !c.valid;
+      joiners += c.code_point == 0x200D;
+      marks += c.code_point >= 0x300 && c.code_point < 0x370;
+      controls += c.code_point < 0x20;
+      for (size_t i = 0; i < std::size(kScripts); ++i) {
+        if (c.code_point >= kScripts[i].first && c.code_point <= kScripts[i].last) scripts.insert(i);
+      }
+    }
+  }
+  EXPECT_GE(scripts.size(), 30u);
+  EXPECT_GE(invalid, 10u);
+  EXPECT_GE(joiners, 10u);
+  EXPECT_GE(marks, 10u);
+  EXPECT_GE(controls, 10u);
+  for (const uint32_t id : added_ids(golden.section)) EXPECT_TRUE(met.contains(id)) << "added token " << id;
 }
 
 constexpr const char* kWords[] = {"words_gpt2.bin", "words_llama3.bin", "words_qwen2.bin", "words_o200k.bin",

@@ -1,5 +1,6 @@
 // Twice the text takes about twice the time, whatever the text is: no stage of any kind is quadratic.
-// ONEPASS_LINEAR_MIB sets the size of the half, and prints what each text takes.
+// ONEPASS_LINEAR_MIB sets the size of the half, and prints what each text takes; ONEPASS_LINEAR_SECTIONS names further
+// sections, with ':' between them, as tokenizer_section writes them of whole vocabularies.
 #include <gtest/gtest.h>
 
 #include <algorithm>
@@ -7,7 +8,10 @@
 #include <cstdio>
 #include <cstdlib>
 #include <ctime>
+#include <fstream>
+#include <iterator>
 #include <random>
+#include <sstream>
 #include <thread>
 
 #include "tests/text/sections.h"
@@ -15,20 +19,21 @@
 namespace onepass::test {
 namespace {
 
+std::vector<uint8_t> read_bytes(const std::string& path) {
+  std::ifstream file(path, std::ios::binary);
+  EXPECT_TRUE(file.good()) << "cannot read " << path;
+  return {std::istreambuf_iterator<char>(file), {}};
+}
+
 // The section at the head of a golden fixture.
 std::vector<uint8_t> section_of(const std::string& name) {
   const char* folder = std::getenv("ONEPASS_FIXTURES");
-  const std::string path = std::string(folder == nullptr ? "tests/fixtures" : folder) + "/text/" + name;
-  std::FILE* file = std::fopen(path.c_str(), "rb");
-  uint8_t head[4];
-  if (file == nullptr || std::fread(head, 1, 4, file) != 4) {
-    ADD_FAILURE() << "cannot read " << path;
+  std::vector<uint8_t> bytes = read_bytes(std::string(folder == nullptr ? "tests/fixtures" : folder) + "/text/" + name);
+  if (bytes.size() < 4 || bytes.size() - 4 < load_u32(bytes.data())) {
+    ADD_FAILURE() << name << " has no section";
     return {};
   }
-  std::vector<uint8_t> section(load_u32(head));
-  EXPECT_EQ(std::fread(section.data(), 1, section.size(), file), section.size()) << path;
-  std::fclose(file);
-  return section;
+  return {bytes.begin() + 4, bytes.begin() + 4 + static_cast<std::ptrdiff_t>(load_u32(bytes.data()))};
 }
 
 double cpu_seconds() {
@@ -94,23 +99,31 @@ const std::string kUnits[] = {
     "<mask",
 };
 
-class LinearTime : public testing::TestWithParam<const char*> {};
+// The units, one word of two letters at random, and words of 1 MiB of all letters where the text is that long.
+std::vector<std::string> texts_of(size_t bytes) {
+  std::vector<std::string> units(std::begin(kUnits), std::end(kUnits));
+  std::mt19937 random(3);
+  std::string word;
+  for (size_t at = 0; at < 4096; ++at) word += "ae"[random() % 2];
+  units.push_back(word);
+  if (bytes >= size_t{4} << 20) {
+    word.clear();
+    while (word.size() < size_t{1} << 20) word += static_cast<char>('a' + random() % 26);
+    units.push_back(word + " ");
+  }
+  return units;
+}
 
-TEST_P(LinearTime, TwiceTheTextTakesAboutTwiceTheTime) {
+void expect_linear(const std::string& name, const std::vector<uint8_t>& section) {
   const char* size = std::getenv("ONEPASS_LINEAR_MIB");
   const size_t n = size == nullptr ? size_t{1} << 16 : std::strtoull(size, nullptr, 10) << 20;
-  const Parsed tokenizer(section_of(GetParam()));
+  const Parsed tokenizer(section);
   ASSERT_EQ(tokenizer.code(), Code::ok);
-  std::mt19937 random(3);
   Buffers buffers;
-  for (size_t i = 0; i <= std::size(kUnits); ++i) {
-    std::string unit = i < std::size(kUnits) ? kUnits[i] : "";
-    if (unit.empty()) {  // one word of two letters at random
-      for (size_t at = 0; at < 4096; ++at) unit += "ae"[random() % 2];
-    }
+  for (const std::string& unit : texts_of(2 * n)) {
     std::string text;
-    while (text.size() < 2 * n) text += unit;
-    const std::string_view half = std::string_view(text).substr(0, n / unit.size() * unit.size());
+    for (size_t i = 0; i < 2 * (n / unit.size()); ++i) text += unit;
+    const std::string_view half = std::string_view(text).substr(0, text.size() / 2);
     double ratio = 1e9;
     double whole = 1e9;
     double part = 1e9;
@@ -123,11 +136,25 @@ TEST_P(LinearTime, TwiceTheTextTakesAboutTwiceTheTime) {
       ratio = whole / part;
     }
     if (size != nullptr) {
-      std::printf("%-20s %-24s ratio %.2f, %.1f ns a byte\n", GetParam(),
+      std::printf("%-20s %-24s ratio %.2f, %.1f ns a byte\n", name.c_str(),
                   testing::PrintToString(unit.substr(0, 6)).c_str(), ratio,
                   whole / static_cast<double>(text.size()) * 1e9);
+      std::fflush(stdout);
     }
-    EXPECT_LE(ratio, 2.3) << GetParam() << " " << testing::PrintToString(unit.substr(0, 20));
+    EXPECT_LE(ratio, 2.3) << name << " " << testing::PrintToString(unit.substr(0, 20));
+  }
+}
+
+class LinearTime : public testing::TestWithParam<const char*> {};
+
+TEST_P(LinearTime, TwiceTheTextTakesAboutTwiceTheTime) { expect_linear(GetParam(), section_of(GetParam())); }
+
+TEST(LinearTimeOf, WholeVocabularies) {
+  const char* given = std::getenv("ONEPASS_LINEAR_SECTIONS");
+  if (given == nullptr) GTEST_SKIP() << "ONEPASS_LINEAR_SECTIONS is not set";
+  std::istringstream paths(given);
+  for (std::string path; std::getline(paths, path, ':');) {
+    expect_linear(path.substr(path.find_last_of('/') + 1), read_bytes(path));
   }
 }
 

@@ -23,6 +23,7 @@ struct ConvertOptions {
   uint32_t calibration_texts = 1024;
   std::vector<std::string> eval_data;
   std::optional<double> max_drop;
+  double prune_heads = 0, prune_ffn = 0;
   bool smooth = false, strict = false;
   std::string trim_texts, trim_by = "frequency", save_vocabulary;
   size_t max_vocabulary = 0;

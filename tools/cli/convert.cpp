@@ -8,6 +8,7 @@
 #include <map>
 #include <optional>
 
+#include "engine/core/utf8.h"
 #include "formats/json/json.h"
 #include "formats/onepass/atomic_file.h"
 #include "formats/onepass/writer.h"
@@ -42,11 +43,31 @@ std::vector<std::string> read_lines(const std::string& path) {
   std::vector<std::string> lines;
   for (std::string line; std::getline(file, line);) {
     if (!line.empty() && line.back() == '\r') line.pop_back();
-    if (!line.empty()) lines.push_back(line);
+    lines.push_back(line);
   }
+  while (!lines.empty() && lines.back().empty()) lines.pop_back();
   if (file.bad() || lines.empty())
     fail("cannot convert", path, file.bad() ? "reading failed" : "the file has no lines");
   return lines;
+}
+
+// Each line stands for a class: what is wrong with one is said with its number.
+[[noreturn]] void fail_line(const std::string& path, size_t index, const std::string& why) {
+  fail("cannot convert", path, "line " + std::to_string(index + 1) + ": " + why);
+}
+
+std::vector<std::string> read_labels(const std::string& path) {
+  std::vector<std::string> labels = read_lines(path);
+  std::map<std::string, size_t> seen;
+  for (size_t i = 0; i < labels.size(); ++i) {
+    if (!is_valid_name(labels[i])) fail_line(path, i, "a label is 1 to 255 bytes of UTF-8 without NUL");
+    const auto [before, added] = seen.emplace(labels[i], i);
+    if (!added) {
+      fail_line(path, i,
+                "the label '" + labels[i] + "' occurs twice, in line " + std::to_string(before->second + 1) + ", too");
+    }
+  }
+  return labels;
 }
 
 std::optional<float> parse_float(const std::string& text) {
@@ -112,11 +133,13 @@ convert::Options conversion_options(const ConvertOptions& o) {
   out.label_words.prompt = o.prompt;
   out.store_prefix = o.store_prefix;
   out.label_words.content_free = o.content_free;
-  if (!o.labels_file.empty()) out.labels = read_lines(o.labels_file);
+  if (!o.labels_file.empty()) out.labels = read_labels(o.labels_file);
   if (!o.thresholds_file.empty()) {
-    for (const std::string& line : read_lines(o.thresholds_file)) {
-      const auto threshold = parse_float(line);
-      if (!threshold) fail("cannot convert", o.thresholds_file, "'" + line + "' is not a number");
+    const std::vector<std::string> lines = read_lines(o.thresholds_file);
+    for (size_t i = 0; i < lines.size(); ++i) {
+      const auto threshold = parse_float(lines[i]);
+      if (!threshold) fail_line(o.thresholds_file, i, "'" + lines[i] + "' is not a number");
+      if (!(*threshold >= 0 && *threshold <= 1)) fail_line(o.thresholds_file, i, "a threshold lies between 0 and 1");
       out.thresholds.push_back(*threshold);
     }
   }

@@ -79,9 +79,18 @@ std::vector<NamedText> metadata_rows(const Metadata& m) {
           {"converter", m.converter}};
 }
 
-std::string config_value(const ConfigField& field, const Config& config) {
-  const uint64_t bits = field.get(config);
-  return field.real ? json_double(std::bit_cast<double>(bits)) : std::to_string(bits);
+// f(name, value, whether it is 0) of every field, and of those of layers that are narrower than the others.
+template <class F>
+void each_field(const Config& config, F&& f) {
+  for (const ConfigField& field : config_fields()) {
+    for (uint32_t i = 0; i < field.copies; ++i) {
+      const uint64_t bits = field.get(config, i);
+      if (bits == 0 && field.copies > 1) continue;
+      char name[max_tensor_name];
+      write_tensor_name(field.name, i, name);
+      f(name, field.real ? json_double(std::bit_cast<double>(bits)) : std::to_string(bits), bits == 0);
+    }
+  }
 }
 
 void print_json(const ModelFile& file, bool verified) {
@@ -91,9 +100,9 @@ void print_json(const ModelFile& file, bool verified) {
     out += std::string(",\"") + name + "\":" + json_string(text);
   out += ",\"bits_per_weight\":" + json_double(bits_per_weight(file)) + ",\"config\":{";
   const char* comma = "";
-  for (const ConfigField& field : config_fields()) {
-    out += std::string(std::exchange(comma, ",")) + '"' + field.name + "\":" + config_value(field, file.config());
-  }
+  each_field(file.config(), [&](const char* name, const std::string& value, bool) {
+    out += std::string(std::exchange(comma, ",")) + '"' + name + "\":" + value;
+  });
   out += "},\"heads\":[";
   comma = "";
   for (const HeadView& h : file.heads()) {
@@ -135,9 +144,9 @@ void print_text(const ModelFile& file, bool verified) {
   std::printf("%-15s %llu bytes, %.3f bits per weight as stored\n", "size",
               static_cast<unsigned long long>(file.file_size()), bits_per_weight(file));
   std::printf("%-15s", "architecture");
-  for (const ConfigField& field : config_fields()) {
-    if (field.get(file.config()) != 0) std::printf(" %s=%s", field.name, config_value(field, file.config()).c_str());
-  }
+  each_field(file.config(), [](const char* name, const std::string& value, bool zero) {
+    if (!zero) std::printf(" %s=%s", name, value.c_str());
+  });
   std::printf("\n\n");
   for (const HeadView& h : file.heads()) {
     std::printf("head %.*s: %s, %zu classes, temperature %g\n ", static_cast<int>(h.name.size()), h.name.data(),

@@ -8,6 +8,7 @@
 #include "tools/cli/commands.h"
 #include "tools/cli/common.h"
 #include "tools/eval/dataset.h"
+#include "tools/quantise/prune.h"
 #include "tools/quantise/quantise.h"
 #include "tools/quantise/search.h"
 
@@ -118,6 +119,30 @@ std::string method_of(const ConvertOptions& o) {
          (o.smooth && o.quantiser != "awq" ? ", inputs scaled" : "");
 }
 
+Status prune(const ConvertOptions& o, const std::vector<std::string>& texts, QuantisationReport& report,
+             ModelContent& f32, ModelContent& content) {
+  Bar bar("prune");
+  quantise::PruneOptions options{.heads = o.prune_heads, .ffn = o.prune_ffn, .texts = texts};
+  ONEPASS_TRY_ASSIGN(done, quantise::prune(options, f32, content, [&](size_t a, size_t b) { bar(a, b); }));
+  quantise::PrunedLayer sum;
+  char line[200];
+  for (size_t l = 0; l < done.layers.size(); ++l) {
+    const quantise::PrunedLayer& p = done.layers[l];
+    std::snprintf(line, sizeof(line),
+                  "  layers.%-3zu %3u of %u heads, attention loses %.3e of its outputs; %5u of %u ffn columns, %.3e", l,
+                  p.heads, p.of_heads, p.attention_lost, p.ffn_width, p.of_ffn_width, p.ffn_lost);
+    report.lines.emplace_back(line);
+    sum.heads += p.heads, sum.of_heads += p.of_heads;
+    sum.ffn_width += p.ffn_width, sum.of_ffn_width += p.of_ffn_width;
+  }
+  std::snprintf(line, sizeof(line), "pruned to %u of %u heads and %u of %u ffn columns by %zu texts", sum.heads,
+                sum.of_heads, sum.ffn_width, sum.of_ffn_width, texts.size());
+  report.lines.emplace_back(line);
+  content.metadata.quantisation += std::string("; ") + line;
+  report.deviations.insert(report.deviations.end(), done.deviations.begin(), done.deviations.end());
+  return {};
+}
+
 Status calibrate(const ConvertOptions& o, const quantise::Options& codes, const ModelContent& f32,
                  QuantisationReport& report, ModelContent& content) {
   Bar bar("quantise");
@@ -177,6 +202,18 @@ Status search(const ConvertOptions& o, const quantise::Options& codes, const Mod
 
 void check(const ConvertOptions& o, const convert::Options& options) {
   const bool measures = o.max_drop.has_value() || !o.sensitivity.empty();
+  const bool prunes = o.prune_heads > 0 || o.prune_ffn > 0;
+  // A range accepts what is no number.
+  if (!std::isfinite(o.prune_heads) || !std::isfinite(o.prune_ffn) || !std::isfinite(o.max_drop.value_or(0))) {
+    throw Misused{"--prune-heads, --prune-ffn and --max-drop take a number"};
+  }
+  if (prunes && o.calibration.empty()) {
+    throw Misused{"--prune-heads and --prune-ffn look at texts for what can be spared: give them with --calibration"};
+  }
+  if (prunes && o.max_drop) {
+    throw Misused{
+        "--max-drop counts from the model as it came, so it cannot be given with --prune-heads or --prune-ffn"};
+  }
   if (o.calibration.empty() && (measures || o.smooth || o.quantiser == "gptq" || o.quantiser == "awq")) {
     throw Misused{"--quantiser, --smooth, --sensitivity and --max-drop look at texts: give them with --calibration"};
   }
@@ -187,7 +224,7 @@ void check(const ConvertOptions& o, const convert::Options& options) {
     throw Misused{"--max-drop chooses the types of products and embeddings: leave out --weights and --embeddings"};
   }
   const bool integers = options.weights != convert::WeightType::f32 && options.weights != convert::WeightType::f16;
-  if (!o.calibration.empty() && !integers && o.sensitivity.empty()) {
+  if (!o.calibration.empty() && !integers && o.sensitivity.empty() && !prunes) {
     throw Misused{"--calibration chooses codes, and float weights have none: use --weights int8 or int4"};
   }
 }
@@ -214,8 +251,10 @@ std::function<Status(ModelContent&)> quantisation(const ConvertOptions& o, const
     reference.label_words.content_free.clear();
     reference.adjust = {};
     ONEPASS_TRY_ASSIGN(f32, convert::convert_folder(reference, nullptr));
+    if (named.prune_heads > 0 || named.prune_ffn > 0) ONEPASS_TRY(prune(named, codes.texts, report, f32, content));
     if (named.max_drop) return search(named, codes, f32, report, content);
     if (!named.sensitivity.empty()) ONEPASS_TRY(search(named, codes, f32, report, content));
+    if (options.weights == convert::WeightType::f32 || options.weights == convert::WeightType::f16) return {};
     return calibrate(named, codes, f32, report, content);
   };
 }

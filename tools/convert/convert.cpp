@@ -126,11 +126,9 @@ Result<models::FoundClass> find_architecture(const HuggingFaceFolder& folder) {
   const models::FoundClass found = models::find_class(name);
   if (found.family == nullptr) {
     std::string known;
-    for (const Family* family : models::families()) {
-      for (const SourceClass& c : family->classes) known += std::string(" ") + c.name;
-    }
-    return fail(Code::unsupported, "config.json: architectures", "%s is not supported; supported are%s", name.c_str(),
-                known.c_str());
+    for (const Family* family : models::families()) known += std::string(" ") + family->name;
+    return fail(Code::unsupported, "config.json: architectures",
+                "%s is not supported; classes of these families are:%s", name.c_str(), known.c_str());
   }
   return found;
 }
@@ -406,8 +404,8 @@ class Tensors {
       for (const TensorSource& row : rows) {
         if (row.slot != need.spec->slot) continue;
         ONEPASS_TRY(take(resolve(row, prefix, need.index), row.n == Dim::one,
-                         dim_value(row.n, source_.model.config, classes),
-                         dim_value(row.k, source_.model.config, classes)));
+                         dim_value(row.n, source_.model.config, classes, no_layer),
+                         dim_value(row.k, source_.model.config, classes, no_layer)));
       }
       return {};
     };

@@ -7,6 +7,10 @@
 --folder is what was converted: a BertModel with onepass.json, or a ...ForSequenceClassification of any family, loaded by
 transformers; its tokenizer.json is run by the tokenizers library. LINES are files of one text a line (of a TSV the first
 column, of a CSV with a header the column `text`). Exit status 1 where an id differs or an f32 logit is off by more than 1e-3.
+
+Random weights make labels that are nearly ties. So beside the share of equal labels stand the correlation of the logits over
+the texts, the mean over the classes, and the share of equal labels among clear texts, whose two greatest logits of the
+reference are half of the logits' standard deviation apart.
 """
 
 import argparse
@@ -87,6 +91,18 @@ class Classifier:
         return self.model(input_ids=ids, attention_mask=torch.ones_like(ids)).logits[0].double().numpy()
 
 
+def closeness(weights: str, expected: np.ndarray, other: np.ndarray) -> dict:
+    """What says more than the share of equal labels where logits are nearly ties, as those of random weights are."""
+    correlations = [np.corrcoef(expected[:, c], other[:, c])[0, 1] for c in range(expected.shape[1])]
+    report = {f"{weights}_logit_correlation": float(np.mean(correlations))}
+    if expected.shape[1] > 1:
+        top = np.sort(expected, axis=1)
+        clear = top[:, -1] - top[:, -2] > expected.std(0).mean() / 2
+        same = expected.argmax(1) == other.argmax(1)
+        report |= {"clear_texts": float(clear.mean()), f"{weights}_same_label_of_clear_texts": float(same[clear].mean())}
+    return report
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--onepass", required=True)
@@ -123,6 +139,7 @@ def main() -> None:
         other = ask([arguments.onepass, "classify", "-m", file, "--logits"], texts, "--json")
         gap = np.abs(logits_of(other) - expected)
         report |= {f"{weights}_max_logit_difference": float(gap.max()), f"{weights}_mean_logit_difference": float(gap.mean())}
+        report |= closeness(weights, expected, logits_of(other))
         for head in reference.spec["heads"]:
             a, b = [r["heads"][head["name"]] for r in f32], [r["heads"][head["name"]] for r in other]
             if head["kind"] == "regression":

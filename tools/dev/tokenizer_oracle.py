@@ -5,8 +5,9 @@
         SOURCE is a tokenizer.json or a folder with tokenizer files, FOLDER the build's tests/text. Converts the
         tokenizer, tokenises texts of FILEs (one a line), every character, huge texts, every added token and N generated
         texts with both, compares ids, byte offsets, token counts and truncation, and exits 1 at any difference.
-        --section OTHER converts OTHER instead, e.g. a folder with vocab.json and merges.txt; --pattern NAME compares
-        the words that an expression of split_pattern.cpp cuts; --parts takes only some of the sources of texts.
+        --section FOLDER converts what a folder has beside its tokenizer.json instead (vocab.json and merges.txt, or
+        a SentencePiece model, whose exact scores the reference is then given); --pattern NAME compares the words that
+        an expression of split_pattern.cpp cuts; --parts takes only some of the sources of texts.
     tokenizer_oracle.py variants --tokenizer BERT --tools FOLDER [--count N]
         The same for many configurations of WordPiece over a reduced vocabulary: normaliser flags, added tokens with
         every flag, prefixes, word lengths.
@@ -22,6 +23,7 @@ import argparse
 import json
 import os
 import random
+import shutil
 import struct
 import subprocess
 import sys
@@ -51,6 +53,15 @@ def section_of(source, tools):
         subprocess.run([os.path.join(tools, "tokenizer_section"), path, output], check=True)
         with open(output, "rb") as file:
             return file.read()
+
+
+def section_without_json(folder, tools):
+    """Of a folder's other files: the converter prefers a tokenizer.json, whose scores are rounded."""
+    with tempfile.TemporaryDirectory() as other:
+        for name in os.listdir(folder):
+            if name != "tokenizer.json":
+                shutil.copy(os.path.join(folder, name), other)
+        return section_of(other, tools)
 
 
 # --- texts -------------------------------------------------------------------------------------------------------
@@ -518,7 +529,7 @@ def protobuf(data):
 
 def take_scores(tokenizer, config, folder):
     """Gives the reference the exact scores of the folder's SentencePiece model: those of a tokenizer.json are rounded."""
-    for name in ("spm.model", "spiece.model", "tokenizer.model"):
+    for name in ("spm.model", "spiece.model", "tokenizer.model", "sentencepiece.bpe.model"):
         path = os.path.join(folder, name)
         if not isinstance(config["model"]["vocab"], list) or not os.path.exists(path):
             continue
@@ -535,14 +546,14 @@ def compare(arguments):
     words = words_of(config)
     added = [token["content"] for token in config["added_tokens"]]
     source = path
-    if arguments.section:
-        source = arguments.section
     if arguments.pattern:
         source = config = words_only(arguments.pattern)
     tokenizer = reference_of(config)
     if arguments.section:
         take_scores(tokenizer, config, arguments.section)
-    section = section_of(source, arguments.tools)
+        section = section_without_json(arguments.section, arguments.tools)
+    else:
+        section = section_of(source, arguments.tools)
     arguments.tool = os.path.join(arguments.tools, "tokenize_lines")
     generator = Generator(random.Random(arguments.seed), words, added)
     report = [20]
@@ -685,7 +696,8 @@ def varint(value):
 
 def fixture(variant, count, seed, tools, more=(), longest=300, words=()):
     """u32 section size, section; u32 count; per text, as LEB128: size, bytes, number of tokens, and per token its id,
-    begin - previous end (zigzag), end - begin. Most texts have at most `longest` bytes, none more than 300."""
+    begin - previous end (zigzag), end - begin. Most texts have at most `longest` bytes, none more than 300. Every added
+    token is met."""
     tokenizer = Tokenizer.from_str(json.dumps(variant))
     added = [t["content"] for t in variant["added_tokens"]] or ["<unk>"]
     generator = Generator(random.Random(seed), words or words_of(variant), added)
@@ -694,6 +706,8 @@ def fixture(variant, count, seed, tools, more=(), longest=300, words=()):
         text = generator.make()
         if len(text) <= (longest if len(texts) % 12 else 300):
             texts.append(text)
+    met = {i for text in texts for i, (begin, end) in zip(*expected(tokenizer, text, True)) if begin != end}
+    texts += [token["content"].encode() for token in variant["added_tokens"] if token["id"] not in met]
     section = section_of(variant, tools)
     out = struct.pack("<I", len(section)) + section + struct.pack("<I", len(texts))
     for text in texts:
@@ -772,7 +786,7 @@ def main():
     parser.add_argument("--texts", nargs="*", default=[])
     parser.add_argument("--parts", nargs="*", choices=PARTS)
     parser.add_argument("--count", type=int, default=10000)
-    parser.add_argument("--section", help="what is converted, where it is not the tokenizer.json of --tokenizer")
+    parser.add_argument("--section", help="a folder; converted is what it has beside a tokenizer.json")
     parser.add_argument("--pattern", choices=PATTERNS, help="compare the words that it cuts, not tokens")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--seed", type=int, default=1)

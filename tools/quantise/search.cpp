@@ -7,6 +7,7 @@
 #include "engine/runtime/decide.h"
 #include "kernels/pack/pack.h"
 #include "tools/eval/metrics.h"
+#include "tools/quantise/distance.h"
 #include "tools/quantise/stages.h"
 
 namespace onepass::quantise {
@@ -29,38 +30,6 @@ struct Choice {
 
 constexpr Layout kProducts[] = {Layout::f16_n16, Layout::i8_n32k4, Layout::i4zg32_n32k4, Layout::i4zg64_n32k4};
 constexpr Layout kTables[] = {Layout::f16_rows, Layout::i8_rows, Layout::i4g32_rows};
-
-// How far logits are from those of f32.
-class Distance {
- public:
-  Distance(std::vector<float> f32, size_t classes) : f32_(std::move(f32)), inverse_variance_(classes) {
-    const size_t rows = f32_.size() / classes;
-    for (size_t c = 0; c < classes; ++c) {
-      double sum = 0, squares = 0;
-      for (size_t r = 0; r < rows; ++r) {
-        const double x = static_cast<double>(f32_[r * classes + c]);
-        sum += x;
-        squares += x * x;
-      }
-      const double mean = sum / static_cast<double>(rows);
-      inverse_variance_[c] = 1 / std::max(squares / static_cast<double>(rows) - mean * mean, 1e-12);
-    }
-  }
-  void measure(const std::vector<float>& logits, Effect& effect) const {
-    for (size_t i = 0; i < logits.size(); ++i) {
-      const double difference = std::fabs(static_cast<double>(logits[i]) - static_cast<double>(f32_[i]));
-      effect.sensitivity += difference * difference * inverse_variance_[i % inverse_variance_.size()];
-      effect.mean_difference += difference;
-      effect.max_difference = std::max(effect.max_difference, difference);
-    }
-    effect.sensitivity /= static_cast<double>(logits.size());
-    effect.mean_difference /= static_cast<double>(logits.size());
-  }
-
- private:
-  std::vector<float> f32_;
-  std::vector<double> inverse_variance_;
-};
 
 Result<Packed> pack_plain(const Workbench::Tensor& t, const std::vector<float>& values, Layout layout) {
   Packed out{layout, std::vector<uint8_t>(kernels::packed_bytes(layout, t.n, t.k)), {}, 0};
@@ -157,7 +126,8 @@ class Measuring {
     ONEPASS_TRY_ASSIGN(logits, bench_.logits(texts, {}));
     ONEPASS_TRY(bench_.restore(choice.tensor));
     if (!bias.empty()) ONEPASS_TRY(bench_.write(choice.bias, bias));
-    distance.measure(logits, effect);
+    const LogitChange change = distance.measure(logits);
+    effect.sensitivity = change.sensitivity, effect.mean_difference = change.mean, effect.max_difference = change.max;
     report_.effects.push_back(effect);
     choice.candidates.push_back({std::move(packed), effect.sensitivity});
     return {};

@@ -26,7 +26,7 @@ class TemporaryFile {
   TemporaryFile() {
     std::random_device random;
     path_ = std::filesystem::temp_directory_path() /
-            ("onepass-" + std::to_string(random()) + std::to_string(random()) + ".onepass");
+            ("onepass-" + std::to_string(random()) + std::to_string(random()) + ".tmp");
   }
   ~TemporaryFile() {
     std::error_code ignored;
@@ -206,6 +206,11 @@ Status Workbench::restore(size_t tensor) {
   return {};
 }
 
+Status Workbench::revert(size_t tensor) {
+  written_[tensor] = {};
+  return restore(tensor);
+}
+
 Status Workbench::run(const Texts& texts, const kernels::KernelTable& kernels, const PassControl& control,
                       std::span<float> logits, const Progress& progress, const std::function<void()>& after_pass) {
   constexpr size_t kTokens = 1024;  // of a pass; a longer text is one of its own
@@ -214,17 +219,22 @@ Status Workbench::run(const Texts& texts, const kernels::KernelTable& kernels, c
   for (size_t begin = 0; begin < texts.size();) {
     size_t end = begin + 1, longest = 0;
     while (end < texts.size() && texts.starts[end + 1] - texts.starts[begin] <= kTokens) ++end;
-    std::vector<uint32_t> starts;
-    for (size_t b = begin; b <= end; ++b) {
-      starts.push_back(texts.starts[b] - texts.starts[begin]);
-      if (b != begin) longest = std::max<size_t>(longest, texts.starts[b] - texts.starts[b - 1]);
+    std::vector<uint32_t> ids, starts{0};
+    const auto append = [&](std::span<const uint32_t> more) {
+      ids.insert(ids.end(), more.begin(), more.end());
+      starts.push_back(static_cast<uint32_t>(ids.size()));
+      longest = std::max(longest, more.size());
+    };
+    for (size_t b = begin; b < end; ++b) {
+      append({texts.ids.data() + texts.starts[b], texts.starts[b + 1] - texts.starts[b]});
+      // The words that may follow a text run behind it, where a model has a tree of them.
+      for (size_t branch = 0; branch < config_.branches; ++branch) append(weights_.tree.path(branch));
     }
-    const std::span<const uint32_t> ids(texts.ids.data() + texts.starts[begin], starts.back());
-    const Batch batch{.ids = ids, .starts = starts, .first_text = begin};
+    const Batch batch{.ids = ids, .starts = starts, .first_text = begin, .branches = config_.branches};
     const size_t need = forward_arena_bytes(config_, classes, ids.size(), batch.texts(), longest, 1);
     if (need > arena_.size() && !arena_.resize_uninitialized(need)) return no_memory();
-    ONEPASS_TRY(tables_.reserve(config_, weights_, longest));
-    const size_t rows = config_.logit_rows(ids.size(), batch.texts());
+    ONEPASS_TRY(tables_.reserve(config_, weights_, longest + config_.branch_tokens));
+    const size_t rows = config_.logit_rows(ids.size(), end - begin);
     const Status status = forward(config_, weights_, kernels, {}, batch, arena_.span(),
                                   logits.subspan(rows_before, rows * classes), {}, tables_, control);
     // Cancelled where no later layer is of interest.

@@ -70,6 +70,8 @@ class Workbench {
   Status exchange(size_t tensor, kernels::Layout layout, std::span<const uint8_t> packed);
   // The values of read() again.
   Status restore(size_t tensor);
+  // The values that the model came with.
+  Status revert(size_t tensor);
 
   // [texts, total_classes], or [tokens, total_classes] of a model that labels tokens.
   Result<std::vector<float>> logits(const Texts& texts, const Progress& progress);
