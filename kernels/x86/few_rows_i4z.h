@@ -44,14 +44,15 @@ ONEPASS_INLINE void sum_codes(const int8_t* a, size_t inputs, size_t group, int3
 // How many inputs there are of the run of 32 that begins at `run`, where the part ends at k.
 ONEPASS_INLINE size_t run_inputs(size_t run, size_t k) { return run >= k ? 0 : k - run < 32 ? k - run : 32; }
 
-// Level has few_rows_panel<rows>(part, panel, group, pair_bytes, sums). Calls it with `rows`, 1..most, as a constant.
-template <class Level, size_t most>
+// Level has panel<rows, whole>(part, panel, group, pair_bytes, sums); whole: both groups of every pair exist. Calls it
+// with `rows`, 1..most, as a constant.
+template <class Level, bool whole, size_t most>
 ONEPASS_INLINE void dispatch_few_rows(const MatmulI8& part, const Panel& panel, size_t group, size_t pair_bytes,
                                       const CodeSums& sums) {
   if (part.m == most) {
-    Level::template few_rows_panel<most>(part, panel, group, pair_bytes, sums);
+    Level::template panel<most, whole>(part, panel, group, pair_bytes, sums);
   } else if constexpr (most > 1) {
-    dispatch_few_rows<Level, most - 1>(part, panel, group, pair_bytes, sums);
+    dispatch_few_rows<Level, whole, most - 1>(part, panel, group, pair_bytes, sums);
   }
 }
 
@@ -79,7 +80,11 @@ ONEPASS_INLINE void multiply_few_rows(const MatmulI4Z& op) {
                            .fetching = 0,
                            .continued = k != 0,
                            .continues = k + part.k < k_end};
-      dispatch_few_rows<Level, few_rows>(part, panel, group, pair_bytes, sums);
+      if (part.k % (2 * group) == 0) {
+        dispatch_few_rows<Level, true, few_rows>(part, panel, group, pair_bytes, sums);
+      } else {
+        dispatch_few_rows<Level, false, few_rows>(part, panel, group, pair_bytes, sums);
+      }
       if (!panel.continues && (op.act != Act::none || op.peak != nullptr)) finish_tile(part, 0, op.m, panel);
     }
   }

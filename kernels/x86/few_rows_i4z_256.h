@@ -42,9 +42,11 @@ ONEPASS_INLINE void add_nibbles(Sums (&sum)[2][rows], const int8_t* a, size_t a_
   }
 }
 
-template <size_t rows>
-ONEPASS_INLINE void few_rows_half(const MatmulI8& op, const Panel& panel, size_t half, size_t group, size_t pair_bytes,
-                                  const CodeSums& sums) {
+// A function of its own: in one with other numbers of rows, g++ 12 keeps the addresses of rows in memory.
+// `whole`: both groups of every pair exist.
+template <size_t rows, bool whole>
+[[gnu::noinline, gnu::flatten]] inline void few_rows_half(const MatmulI8& op, const Panel& panel, size_t half,
+                                                          size_t group, size_t pair_bytes, const CodeSums& sums) {
   Sums total[rows][2];
 #pragma GCC unroll 16
   for (size_t i = 0; i < rows; ++i) total[i][0] = total[i][1] = Sums{};
@@ -67,13 +69,17 @@ ONEPASS_INLINE void few_rows_half(const MatmulI8& op, const Panel& panel, size_t
         }
         const uint8_t* codes = pair + (run - begin) * 32 + j * 32;
         const int8_t* a = op.a + run;
-        const size_t low_inputs = run_inputs(run, op.k), high_inputs = run_inputs(run + group, op.k);
-        size_t k = 0;
-        for (; k < high_inputs; k += 4) {
-          if (j == 0) __builtin_prefetch(codes + k * 32 + i4z_near_distance, 0, 3);
-          add_nibbles<rows, true>(sum, a + k, op.a_stride, group, codes + k * 32);
+        if constexpr (whole) {
+          for (size_t k = 0; k < 32; k += 4) {
+            if (j == 0) __builtin_prefetch(codes + k * 32 + i4z_near_distance, 0, 3);
+            add_nibbles<rows, true>(sum, a + k, op.a_stride, group, codes + k * 32);
+          }
+        } else {
+          const size_t low_inputs = run_inputs(run, op.k), high_inputs = run_inputs(run + group, op.k);
+          size_t k = 0;
+          for (; k < high_inputs; k += 4) add_nibbles<rows, true>(sum, a + k, op.a_stride, group, codes + k * 32);
+          for (; k < low_inputs; k += 4) add_nibbles<rows, false>(sum, a + k, op.a_stride, group, codes + k * 32);
         }
-        for (; k < low_inputs; k += 4) add_nibbles<rows, false>(sum, a + k, op.a_stride, group, codes + k * 32);
 #pragma GCC unroll 16
         for (size_t i = 0; i < rows; ++i) {
           const __m256i even = _mm256_dpwssd_avx_epi32(as_register(total[i][j]), as_register(sum[0][i]), operands.even);
@@ -86,12 +92,12 @@ ONEPASS_INLINE void few_rows_half(const MatmulI8& op, const Panel& panel, size_t
 }
 
 struct FewRows256 {
-  template <size_t rows>
-  ONEPASS_INLINE static void few_rows_panel(const MatmulI8& op, const Panel& panel, size_t group, size_t pair_bytes,
-                                            const CodeSums& sums) {
-#pragma GCC unroll 1
-    for (size_t half = 0; half * 16 < panel.count; ++half)
-      few_rows_half<rows>(op, panel, half, group, pair_bytes, sums);
+  template <size_t rows, bool whole>
+  ONEPASS_INLINE static void panel(const MatmulI8& op, const Panel& panel, size_t group, size_t pair_bytes,
+                                   const CodeSums& sums) {
+    for (size_t half = 0; half * 16 < panel.count; ++half) {
+      few_rows_half<rows, whole>(op, panel, half, group, pair_bytes, sums);
+    }
   }
 };
 

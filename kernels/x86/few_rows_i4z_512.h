@@ -55,9 +55,11 @@ ONEPASS_INLINE void add_nibbles(Sums (&sum)[2][rows][2], const int8_t* a, size_t
 }
 
 struct FewRows512 {
-  template <size_t rows>
-  ONEPASS_INLINE static void few_rows_panel(const MatmulI8& op, const Panel& panel, size_t group, size_t pair_bytes,
-                                            const CodeSums& sums) {
+  // A function of its own: in one with other numbers of rows, g++ 12 keeps the addresses of rows in memory.
+  // `whole`: both groups of every pair exist.
+  template <size_t rows, bool whole>
+  [[gnu::noinline, gnu::flatten]] static void panel(const MatmulI8& op, const Panel& panel, size_t group,
+                                                    size_t pair_bytes, const CodeSums& sums) {
     Sums total[rows][2];
 #pragma GCC unroll 16
     for (size_t i = 0; i < rows; ++i) total[i][0] = total[i][1] = as_sums(_mm512_setzero_si512());
@@ -81,14 +83,18 @@ struct FewRows512 {
         }
         const uint8_t* codes = pair + (run - begin) * 32;
         const int8_t* a = op.a + run;
-        const size_t low_inputs = run_inputs(run, op.k), high_inputs = run_inputs(run + group, op.k);
-        size_t k = 0;
-        for (; k < high_inputs; k += 4) {
-          __builtin_prefetch(codes + k * 32 + i4z_near_distance, 0, 3);
-          __builtin_prefetch(codes + k * 32 + i4z_near_distance + 64, 0, 3);
-          add_nibbles<rows, true>(sum, a + k, op.a_stride, group, codes + k * 32);
+        if constexpr (whole) {
+          for (size_t k = 0; k < 32; k += 4) {
+            __builtin_prefetch(codes + k * 32 + i4z_near_distance, 0, 3);
+            __builtin_prefetch(codes + k * 32 + i4z_near_distance + 64, 0, 3);
+            add_nibbles<rows, true>(sum, a + k, op.a_stride, group, codes + k * 32);
+          }
+        } else {
+          const size_t low_inputs = run_inputs(run, op.k), high_inputs = run_inputs(run + group, op.k);
+          size_t k = 0;
+          for (; k < high_inputs; k += 4) add_nibbles<rows, true>(sum, a + k, op.a_stride, group, codes + k * 32);
+          for (; k < low_inputs; k += 4) add_nibbles<rows, false>(sum, a + k, op.a_stride, group, codes + k * 32);
         }
-        for (; k < low_inputs; k += 4) add_nibbles<rows, false>(sum, a + k, op.a_stride, group, codes + k * 32);
 #pragma GCC unroll 2
         for (size_t odd = 0; odd < 2; ++odd) {
 #pragma GCC unroll 16

@@ -11,7 +11,7 @@ scratch=$(mktemp -d)
 trap 'rm -rf "$scratch"' EXIT
 cc -std=c99 -Os -I"$root/engine/include" "$source/app/app.c" "$archive" -Wl,--gc-sections -Wl,-Map="$scratch/map" -s -lm "$@" -o "$app"
 
-# Which folder an object's source lies in. Kernels of one name are told apart by the level in their symbols.
+# Which folder an object's source lies in. Kernels are told apart by the level in the name of the object or of the symbol.
 (cd "$root" && find engine kernels formats/onepass -name '*.cpp') >"$scratch/sources"
 awk '
   function number(hex,   i, n) {
@@ -23,7 +23,9 @@ awk '
     name = object
     sub(/.*\(/, "", name)
     sub(/\.o\)$/, "", name)
-    if (section ~ /7kernels/) for (level in levels) if (section ~ "_" level "ERK") return "kernels, " level
+    if (section ~ /7kernels/) {
+      for (level in levels) if (name ~ "_" level "\\.cpp$" || section ~ "_" level "ERK") return "kernels, " level
+    }
     return name in folder ? folder[name] : "?"
   }
   BEGIN {
@@ -33,7 +35,7 @@ awk '
   FNR == NR {
     name = $1
     sub(/.*\//, "", name)
-    folder[name] = $1 ~ /^kernels/ ? "kernels, dispatch and constants" : $1 ~ /engine\/text/ ? "tokenizers" : \
+    folder[name] = $1 ~ /^kernels/ ? "kernels, what levels share" : $1 ~ /engine\/text/ ? "tokenizers" : \
       $1 ~ /engine\/api/ ? "C API" : $1 ~ /^formats/ ? "file reader" : $1 ~ /engine\/core/ ? "core" : "runtime"
     next
   }
