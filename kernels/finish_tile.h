@@ -6,8 +6,8 @@
 #include <stdint.h>
 #include <string.h>
 
+#include "kernels/finish_rows.h"
 #include "kernels/inline.h"
-#include "kernels/wide/math.h"
 
 namespace onepass::kernels {
 namespace {
@@ -18,35 +18,22 @@ ONEPASS_INLINE int32_t load_four(const int8_t* a) {
   return four;
 }
 
-constexpr int32_t no_peak[16] = {};
-
-// The end of the epilogue, on a tile of C, `count` channels from n on, that has just been stored and still lies in the
-// first-level cache: written once for every level, it costs a load and a store more than in the registers of each tile.
+// finish_rows on the rows [m, m + rows) of C, `count` channels from `first` on.
 template <class Op>
 ONEPASS_INLINE void finish_tile(const Op& op, size_t m, size_t rows, size_t first, size_t count) {
-  const auto each = [&](auto function) {
-    for (size_t i = m; i < m + rows; ++i) {
-      float* c = op.c + i * op.c_stride + first;
-      I16 peak = load_bits(op.peak != nullptr ? op.peak + i * 16 : no_peak);
-      size_t n = 0;
-      for (; n + 16 <= count; n += 16) {
-        const F16 value = function(load(c + n));
-        store(c + n, value);
-        peak = greater(peak, magnitude_bits(value));
-      }
-      if (n < count) {
-        store_first(c + n, function(load_first(c + n, count - n)), count - n);
-        // What a function makes of the absent lanes must not count.
-        peak = greater(peak, magnitude_bits(load_first(c + n, count - n)));
-      }
-      if (op.peak != nullptr) store_bits(op.peak + i * 16, peak);
-    }
-  };
-  if (op.act == Act::none) {
-    each([](F16 x) { return x; });
-  } else {
-    with_act(op.act, each);
-  }
+  const FinishRows tile = {.c = op.c + m * op.c_stride + first,
+                           .c_stride = op.c_stride,
+                           .peak = op.peak != nullptr ? op.peak + m * 16 : nullptr,
+                           .rows = rows,
+                           .count = count,
+                           .act = op.act};
+#if defined(__AVX512BW__)
+  finish_rows_avx512(tile);
+#elif defined(__AVX2__)
+  finish_rows_avx2(tile);
+#else
+  finish_rows_neon(tile);
+#endif
 }
 
 }  // namespace

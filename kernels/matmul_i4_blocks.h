@@ -20,7 +20,8 @@ namespace {
 constexpr size_t i4_block_k = 256;
 constexpr size_t i4_block_groups = i4_block_k / 32;
 constexpr size_t i4_most_rows = 48;
-// Where the sums of groups start: rows by groups of K, so very long rows are taken fewer at a time. 24 KiB of stack.
+// Where the sums of groups start: rows by groups of K, so very long rows are taken fewer at a time. 48 KiB of stack
+// with their sums.
 constexpr size_t i4_start_count = i4_most_rows * 128;
 static_assert(i4_start_count >= max_int8_k / 32);
 
@@ -31,8 +32,9 @@ constexpr size_t i4_near_distance = 2048;
 struct I4Block {
   const uint8_t* codes;  // of the first pair of groups; spread: [groups][group/4][32][4]
   const float* scale;    // [groups][32]
-  const float* minimum;  // likewise, in layouts that have it
-  const int32_t* start;  // [groups][start_stride]: what a sum of integers, or of floats (with minimum), starts with
+  const float* minimum;  // likewise; null in layouts that have none
+  const int32_t* start;  // [groups][start_stride]: what a sum of integers starts with
+  const float* a_sum;    // likewise, what the minimum is multiplied by
   size_t start_stride;
   size_t group, groups, inputs;  // inputs: a multiple of 4
   size_t pair_bytes, channels;   // channels: how many of the 32 exist
@@ -40,10 +42,10 @@ struct I4Block {
 
 ONEPASS_INLINE size_t lesser_of(size_t a, size_t b) { return a < b ? a : b; }
 
-// start[g * stride] of one row. Symmetric: -8 times the sum of the row's codes in group g, since nibbles are 8 too
-// high, in the unit of the level's sums. With minimum: the bits of the sum as a float.
+// start[g * stride] of one row: -8 times the sum of the row's codes in group g, since nibbles are 8 too high, in the
+// unit of the level's sums. With a minimum nibbles are what they are: start is 0, and a_sum the sum of the codes.
 template <class Level>
-ONEPASS_INLINE void start_row(const int8_t* a, size_t k_end, size_t group, bool minimum, int32_t* start,
+ONEPASS_INLINE void start_row(const int8_t* a, size_t k_end, size_t group, bool minimum, int32_t* start, float* a_sum,
                               size_t stride) {
   for (size_t k = 0; k < k_end; k += 128) {
     int32_t sums[4] = {};  // of 32 inputs each
@@ -55,12 +57,8 @@ ONEPASS_INLINE void start_row(const int8_t* a, size_t k_end, size_t group, bool 
     for (size_t g = k / group, part = 0; part < 4 && g * group < k_end; ++g) {
       int32_t sum = sums[part++];
       if (group == 64) sum += sums[part++];
-      if (minimum) {
-        const auto value = static_cast<float>(sum);
-        memcpy(start + g * stride, &value, sizeof value);
-      } else {
-        start[g * stride] = -8 * sum * (g % 2 == 0 ? 1 : Level::high_factor);
-      }
+      start[g * stride] = minimum ? 0 : -8 * sum * (g % 2 == 0 ? 1 : Level::high_factor);
+      if (minimum) a_sum[g * stride] = static_cast<float>(sum);
     }
   }
 }
@@ -77,41 +75,31 @@ ONEPASS_INLINE void widen_scales(const uint8_t* codes, size_t group, size_t grou
 }
 
 // Calls the tile with `rows`, 1..most, as a constant.
-template <class Level, bool minimum, bool spread, size_t most, size_t least>
-ONEPASS_INLINE void dispatch_i4(size_t rows, const int8_t* a, size_t a_stride, const I4Block& block,
-                                const int32_t* start, float* acc) {
+template <class Level, bool spread, size_t most, size_t least>
+ONEPASS_INLINE void dispatch_i4(size_t rows, const int8_t* a, size_t a_stride, const I4Block& block, size_t first,
+                                float* acc) {
   if (rows == most) {
-    Level::template tile<most, minimum, spread>(a, a_stride, block, start, acc);
+    Level::template tile<most, spread>(a, a_stride, block, first, acc);
   } else if constexpr (most > least) {
-    dispatch_i4<Level, minimum, spread, most - 1, least>(rows, a, a_stride, block, start, acc);
+    dispatch_i4<Level, spread, most - 1, least>(rows, a, a_stride, block, first, acc);
   }
 }
 
 // Blocks of equal height. `spread` needs spread_from rows, so that no block is lower than half a tile.
-template <class Level, bool minimum, bool spread>
-ONEPASS_INLINE void multiply_rows_of(const MatmulI4& op, const int8_t* a, size_t rows, const I4Block& block,
-                                     float* acc) {
+template <class Level, bool spread>
+ONEPASS_INLINE void multiply_rows(const MatmulI4& op, const int8_t* a, size_t rows, const I4Block& block, float* acc) {
   constexpr size_t least = spread ? (Level::spread_from < Level::rows ? Level::spread_from : Level::rows / 2) : 1;
   size_t m = 0;
   for (size_t count = (rows + Level::rows - 1) / Level::rows; count > 0; --count) {
     const size_t height = (rows - m + count - 1) / count;
-    dispatch_i4<Level, minimum, spread, Level::rows, least>(height, a + m * op.a_stride, op.a_stride, block,
-                                                            block.start + m, acc + m * 32);
+    dispatch_i4<Level, spread, Level::rows, least>(height, a + m * op.a_stride, op.a_stride, block, m, acc + m * 32);
     m += height;
   }
 }
 
-template <class Level, bool spread>
-ONEPASS_INLINE void multiply_rows(const MatmulI4& op, const int8_t* a, size_t rows, const I4Block& block, bool minimum,
-                                  float* acc) {
-  if (minimum) {
-    multiply_rows_of<Level, true, spread>(op, a, rows, block, acc);
-  } else {
-    multiply_rows_of<Level, false, spread>(op, a, rows, block, acc);
-  }
-}
 // Level has: rows, the largest tile; high_factor, what a high nibble is multiplied by; spread_from, the rows from
-// which nibbles are spread first; sum_128, widen, spread_step, tile<rows, minimum, spread>, finish.
+// which nibbles are spread first; sum_128, widen, spread_step, tile<rows, spread>, which begins at row
+// `first` of the block's, finish.
 template <class Level>
 ONEPASS_INLINE void multiply_i4(const MatmulI4& op) {
   const bool minimum = has_minimum(op.layout);
@@ -123,23 +111,32 @@ ONEPASS_INLINE void multiply_i4(const MatmulI4& op) {
   alignas(64) float scale[i4_block_groups * 32], least[i4_block_groups * 32];
   alignas(64) float acc[i4_most_rows * 32];
   int32_t start[i4_start_count];
+  float a_sum[i4_start_count];
   for (size_t m = 0; m < op.m; m += most_rows) {
     const size_t rows = lesser_of(op.m - m, most_rows);
     const int8_t* a = op.a + m * op.a_stride;
     for (size_t i = 0; i < rows; ++i) {
-      start_row<Level>(a + i * op.a_stride, k_end, group, minimum, start + i, rows);
+      start_row<Level>(a + i * op.a_stride, k_end, group, minimum, start + i, a_sum + i, rows);
     }
     for (size_t n = op.n_begin; n < op.n_end; n += 32) {
       const uint8_t* codes = static_cast<const uint8_t*>(op.w) + n / 32 * panel_bytes;
       memset(acc, 0, rows * 32 * sizeof *acc);
       for (size_t k = 0; k < k_end; k += i4_block_k) {
         const size_t inputs = lesser_of(k_end - k, i4_block_k);
-        I4Block block = {
-            codes + k / group / 2 * pair_bytes, scale,  least,      start + k / group * rows,   rows, group,
-            (inputs + group - 1) / group,       inputs, pair_bytes, lesser_of(op.n_end - n, 32)};
+        I4Block block = {.codes = codes + k / group / 2 * pair_bytes,
+                         .scale = scale,
+                         .minimum = minimum ? least : nullptr,
+                         .start = start + k / group * rows,
+                         .a_sum = a_sum + k / group * rows,
+                         .start_stride = rows,
+                         .group = group,
+                         .groups = (inputs + group - 1) / group,
+                         .inputs = inputs,
+                         .pair_bytes = pair_bytes,
+                         .channels = lesser_of(op.n_end - n, 32)};
         widen_scales<Level>(block.codes, group, block.groups, pair_bytes, minimum, scale, least);
         if (rows < Level::spread_from) {
-          multiply_rows<Level, false>(op, a + k, rows, block, minimum, acc);
+          multiply_rows<Level, false>(op, a + k, rows, block, acc);
         } else {
           for (size_t g = 0; g < block.groups; g += 2) {
             const uint8_t* from = block.codes + g / 2 * pair_bytes;
@@ -148,7 +145,7 @@ ONEPASS_INLINE void multiply_i4(const MatmulI4& op) {
               Level::spread_step(from + at, low + at, low + group * 32 + at);
           }
           block.codes = spread;
-          multiply_rows<Level, true>(op, a + k, rows, block, minimum, acc);
+          multiply_rows<Level, true>(op, a + k, rows, block, acc);
         }
       }
       for (size_t i = 0; i < rows; ++i) {

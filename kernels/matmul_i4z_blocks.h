@@ -49,13 +49,6 @@ ONEPASS_INLINE void expand_panel(const uint8_t* packed, size_t group, size_t pai
   }
 }
 
-// Apart from what expands a panel: in one function with it, g++ 12 keeps some of avxvnni's sums in memory.
-template <class Level>
-[[gnu::noinline, gnu::flatten]] inline void multiply_expanded(const MatmulI8& op, const Panel& panel, size_t first,
-                                                              size_t end, const int32_t* start) {
-  multiply_panel<Level>(op, panel, first, end, start);
-}
-
 // Rows [first, end) of the part, group_rows at a time. start[i] belongs to row i of the part.
 template <class Level>
 struct RowGroups {
@@ -69,7 +62,7 @@ struct RowGroups {
       for (size_t i = 0; i < panels; ++i) {
         Panel panel = panel_of(i);
         if (first != 0) panel.fetching = 0;
-        multiply_expanded<Level>(part, panel, first, end, start + first);
+        Level::panel({part, panel, first, end, start + first});
       }
     }
   }

@@ -6,24 +6,10 @@
 #include <stdint.h>
 
 #include "kernels/finish_tile.h"
-#include "kernels/matmul_i8.h"
+#include "kernels/panel_i8.h"
 
 namespace onepass::kernels {
 namespace {
-
-// 32 channels of W: the view that a tile needs.
-struct Panel {
-  const uint8_t* codes;  // [K/4][32][4], 64-byte aligned
-  const float* scale;    // [32]
-  const float* bias;     // [count] or null
-  size_t n, count;       // first channel, and how many of the 32 exist
-  // Where the first `fetching` blocks of rows fetch ahead while they multiply, and how far on after each four inputs.
-  const uint8_t* next;
-  size_t next_step;
-  size_t fetching;
-  // A product in parts of K: C holds the sums of the parts before, as integers; and shall hold them after this one.
-  bool continued = false, continues = false;
-};
 
 // Rows that share a pass over the panels: their activations (48 x 384 codes = 18 KiB) and one panel stay in the
 // first-level cache, and what is computed once per row is computed once per group.
@@ -68,11 +54,14 @@ ONEPASS_INLINE size_t block_rows(size_t left) {
 
 // Rows [group, group_end) of a panel, in blocks. start[i] belongs to row group + i.
 //
-// Level has: rows, the largest tile; start(a, k_end), where the sums of a row begin; tile_of<rows>(...); and it may
-// have next_rows(left).
+// Level has: rows, the largest tile; start(a, k_end), where the sums of a row begin; tile_of<rows>(...); panel(part),
+// which is multiply_panel, in line or as a function that products share; and it may have next_rows(left).
 template <class Level>
-ONEPASS_INLINE void multiply_panel(const MatmulI8& op, Panel panel, size_t group, size_t group_end,
-                                   const int32_t* start) {
+ONEPASS_INLINE void multiply_panel(const PanelI8& part) {
+  const MatmulI8& op = part.op;
+  Panel panel = part.panel;
+  const size_t group = part.begin, group_end = part.end;
+  const int32_t* start = part.start;
   const bool finish = !panel.continues && (op.act != Act::none || op.peak != nullptr);
   for (size_t m = group, block = 0; m < group_end; ++block) {
     if (block == panel.fetching) panel.next = panel.codes, panel.next_step = 0;
@@ -105,7 +94,7 @@ ONEPASS_INLINE void multiply_panels(const MatmulI8& op) {
                            .next = codes + (n + 32) * k_end,
                            .next_step = block_rows<Level>(group_end - group) < group_end - group ? 64u : 128u,
                            .fetching = 2};
-      multiply_panel<Level>(op, panel, group, group_end, start);
+      Level::panel({op, panel, group, group_end, start});
     }
   }
 }

@@ -3,9 +3,8 @@
 #ifdef _OPENMP
 #include <omp.h>
 #endif
-#if defined(__unix__) || defined(__APPLE__)
-#include <sched.h>
-#endif
+
+#include "engine/core/platform.h"
 
 namespace onepass {
 
@@ -42,15 +41,7 @@ Executor openmp_executor(unsigned) noexcept { return {}; }
 void wait_a_little(size_t times_waited) noexcept {
   // A pause is 10 to 50 ns. A thread that is waited for longer than a step takes may be waiting for this core.
   constexpr size_t most_pauses = 1000;
-#if defined(__unix__) || defined(__APPLE__)
-  if (times_waited >= most_pauses) {
-    sched_yield();
-    return;
-  }
-#else
-  (void)times_waited;
-  (void)most_pauses;
-#endif
+  if (times_waited >= most_pauses) return yield_thread();
 #if defined(__x86_64__) || defined(__i386__)
   __builtin_ia32_pause();
 #elif defined(__aarch64__)

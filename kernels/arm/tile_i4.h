@@ -52,8 +52,8 @@ struct ArmLevel {
     }
   }
 
-  template <size_t count, bool minimum, bool spread>
-  ONEPASS_INLINE static void tile(const int8_t* a, size_t a_stride, const I4Block& block, const int32_t* start,
+  template <size_t count, bool spread>
+  ONEPASS_INLINE static void tile(const int8_t* a, size_t a_stride, const I4Block& block, size_t first_row,
                                   float* acc) {
     for (size_t first = 0; first < block.channels; first += tile_channels) {
       for (size_t g = 0; g < block.groups; ++g) {
@@ -62,17 +62,17 @@ struct ArmLevel {
         int32x4_t sum[count][2];
         Dot::template add_group<count, spread>(sum, a + g * block.group, a_stride, codes, shift,
                                                lesser_of(block.group, block.inputs - g * block.group));
-        const int32_t* begin = start + g * block.start_stride;
+        const size_t begin = g * block.start_stride + first_row;
 #pragma GCC unroll 16
         for (size_t i = 0; i < count; ++i) {
 #pragma GCC unroll 16
           for (size_t j = 0; j < 2; ++j) {
             const size_t at = g * 32 + first + j * 4;
             float* out = acc + i * 32 + first + j * 4;
-            const int32x4_t whole = minimum ? sum[i][j] : vaddq_s32(sum[i][j], vdupq_n_s32(begin[i]));
+            const int32x4_t whole = vaddq_s32(sum[i][j], vdupq_n_s32(block.start[begin + i]));
             float32x4_t value = vfmaq_f32(vld1q_f32(out), vcvtq_f32_s32(whole), vld1q_f32(block.scale + at));
-            if constexpr (minimum) {
-              value = vfmaq_f32(value, vreinterpretq_f32_s32(vdupq_n_s32(begin[i])), vld1q_f32(block.minimum + at));
+            if (block.minimum != nullptr) {
+              value = vfmaq_f32(value, vdupq_n_f32(block.a_sum[begin + i]), vld1q_f32(block.minimum + at));
             }
             vst1q_f32(out, value);
           }

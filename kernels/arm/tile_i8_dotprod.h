@@ -59,6 +59,7 @@ ONEPASS_INLINE void tile(const MatmulI8& op, size_t m, const Panel& panel, size_
 
 struct Dotprod {
   static constexpr size_t rows = 8;
+  ONEPASS_INLINE static void panel(const PanelI8& part) { panel_i8_dotprod(part); }
   ONEPASS_INLINE static int32_t start(const int8_t*, size_t) { return 0; }
   template <size_t count>
   ONEPASS_INLINE static void tile_of(const MatmulI8& op, size_t m, const Panel& panel, const int32_t*) {

@@ -92,6 +92,7 @@ ONEPASS_INLINE void tile(const MatmulI8& op, size_t m, const Panel& panel, size_
 
 struct I8mm {
   static constexpr size_t rows = 8;
+  ONEPASS_INLINE static void panel(const PanelI8& part) { panel_i8_i8mm(part); }
   // -128 times the sum of a row's codes.
   ONEPASS_INLINE static int32_t start(const int8_t* a, size_t k_end) {
     int32x4_t sums = vdupq_n_s32(0);

@@ -12,9 +12,10 @@ ONEPASS_INLINE void apply(const Activate& op, Function function) {
     for (; i + 16 * interleaved <= op.width; i += 16 * interleaved) {
       store(x + i, function(load_each<interleaved>(x + i)));
     }
-    for (; i + 16 <= op.width; i += 16) store(x + i, function(load(x + i)));
-    if (const size_t rest = op.width - i; rest != 0) {
-      store_first(x + i, function(load_first(x + i, rest)), rest);
+    // What is left of the row, one vector at a time, the last one in part.
+    for (; i < op.width; i += 16) {
+      const size_t n = op.width - i < 16 ? op.width - i : 16;
+      store_first(x + i, function(load_first(x + i, n)), n);
     }
   }
 }

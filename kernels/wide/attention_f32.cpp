@@ -218,7 +218,7 @@ ONEPASS_INLINE void add_terms(const AttentionF32& op, const Prepared& l, const f
 }
 
 // scores [rows, padded] = q * keys, and the relative terms; position: of the first row.
-template <size_t rows, bool relative>
+template <size_t rows>
 ONEPASS_INLINE void score(const AttentionF32& op, const Prepared& l, const float* q, const float* keys, size_t key,
                           size_t padded, size_t position, float* scores) {
   const auto tile = [&](size_t t, auto vectors) {
@@ -227,9 +227,11 @@ ONEPASS_INLINE void score(const AttentionF32& op, const Prepared& l, const float
         q, op.q_stride, op.head_width,
         [&](size_t e, size_t j) { return Floats::load_unaligned(keys + e * padded + t + j * part_width); }, scores + t,
         block_keys);
-    if constexpr (relative) {
+#ifndef ONEPASS_WITHOUT_ENCODERS
+    if (op.relative != nullptr) {
       add_terms<rows, count>(op, l, q, keys + t, padded, key + t + l.last - position, scores + t);
     }
+#endif
   };
   size_t t = 0;
   for (; t + tile_vectors * part_width <= padded; t += tile_vectors * part_width) {
@@ -319,7 +321,7 @@ ONEPASS_INLINE void mix_tile(const Prepared& l, const float* p, const float* v, 
         [&](size_t t, Floats(&sum)[rows][vectors]) {
           Floats value[vectors];
 #pragma GCC unroll 16
-          for (size_t j = 0; j < vectors; ++j) value[j] = load_vector(v + t * l.value_stride + j * part_width, j);
+          for (size_t j = 0; j < vectors; ++j) value[j] = load_vector(v + t * l.value_stride + j * part_width);
 #pragma GCC unroll 16
           for (size_t i = 0; i < rows; ++i) {
             const Floats x(p[i * block_keys + t]);
@@ -329,13 +331,10 @@ ONEPASS_INLINE void mix_tile(const Prepared& l, const float* p, const float* v, 
         },
         end);
   };
-  if (count == vectors * part_width) {
-    steps([](const float* from, size_t) { return Floats::load_unaligned(from); });
+  if (vectors > 1 || count == part_width) {
+    steps([](const float* from) { return Floats::load_unaligned(from); });
   } else {
-    const size_t last = count - (vectors - 1) * part_width;  // lanes of the last vector
-    steps([last](const float* from, size_t j) {
-      return j + 1 < vectors ? Floats::load_unaligned(from) : load_part(from, last);
-    });
+    steps([count](const float* from) { return load_part(from, count); });
   }
 }
 
@@ -344,9 +343,8 @@ ONEPASS_INLINE void mix_rows(const AttentionF32& op, const Prepared& l, const fl
                              const float* a, float* mix) {
   constexpr size_t whole = tile_vectors * part_width;
   size_t e = 0;
-  for (; e < op.head_width && op.head_width - e > whole - part_width; e += whole) {
-    const size_t count = op.head_width - e < whole ? op.head_width - e : whole;
-    mix_tile<rows, tile_vectors, first_block>(l, p, v + e, keys, count, a, mix + e);
+  for (; op.head_width - e >= whole; e += whole) {
+    mix_tile<rows, tile_vectors, first_block>(l, p, v + e, keys, whole, a, mix + e);
   }
   for (; e < op.head_width; e += part_width) {
     const size_t count = op.head_width - e < part_width ? op.head_width - e : part_width;
@@ -372,11 +370,7 @@ ONEPASS_INLINE void attend(const AttentionF32& op, const Prepared& l, const floa
       constexpr size_t height = decltype(tile)::value;
       const size_t position = op.window.first + first + row;
       const float* from = q + row * op.q_stride;
-      if (op.relative != nullptr) {
-        score<height, true>(op, l, from, block, key, in_block, position, l.scores + row * block_keys);
-      } else {
-        score<height, false>(op, l, from, block, key, in_block, position, l.scores + row * block_keys);
-      }
+      score<height>(op, l, from, block, key, in_block, position, l.scores + row * block_keys);
     });
     const size_t padded = round_up(keys, 16);
     const bool all_seen = last_begin <= key && first_end >= key + keys && keys % 16 == 0;

@@ -14,9 +14,10 @@ ONEPASS_INLINE void apply(const Gate& op, Function function) {
     for (; i + 16 * interleaved <= op.width; i += 16 * interleaved) {
       store(out + i, function(load_each<interleaved>(gate + i)) * load_each<interleaved>(up + i));
     }
-    for (; i + 16 <= op.width; i += 16) store(out + i, function(load(gate + i)) * load(up + i));
-    if (const size_t rest = op.width - i; rest != 0) {
-      store_first(out + i, function(load_first(gate + i, rest)) * load_first(up + i, rest), rest);
+    // What is left of the row, one vector at a time, the last one in part.
+    for (; i < op.width; i += 16) {
+      const size_t n = op.width - i < 16 ? op.width - i : 16;
+      store_first(out + i, function(load_first(gate + i, n)) * load_first(up + i, n), n);
     }
   }
 }

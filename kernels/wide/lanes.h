@@ -242,12 +242,27 @@ ONEPASS_INLINE void store(float* p, F16s<n> a) {
   for (size_t i = 0; i < n; ++i) store(p + 16 * i, a.v[i]);
 }
 
-// The first n < 16 lanes; no byte beyond them is touched, and the others load as 0. first_lanes: the others become 0.
+// The first n <= 16 lanes; no byte beyond them is touched, and the others load as 0. first_lanes: the others become 0.
 #if defined(__AVX512BW__)
 ONEPASS_INLINE __mmask16 first(size_t n) { return static_cast<__mmask16>((1u << n) - 1u); }
 ONEPASS_INLINE F16 load_first(const float* p, size_t n) { return F16{{_mm512_maskz_loadu_ps(first(n), p)}}; }
 ONEPASS_INLINE void store_first(float* p, F16 a, size_t n) { _mm512_mask_storeu_ps(p, first(n), a.part[0]); }
 ONEPASS_INLINE F16 first_lanes(F16 a, size_t n) { return F16{{_mm512_maskz_mov_ps(first(n), a.part[0])}}; }
+#elif defined(__AVX2__)
+// All ones in the lanes of part i that are among the first n of sixteen.
+ONEPASS_INLINE __m256i first(size_t n, size_t i) {
+  const __m256i left = _mm256_set1_epi32(static_cast<int>(n) - static_cast<int>(i * 8));
+  return _mm256_cmpgt_epi32(left, _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7));
+}
+ONEPASS_INLINE F16 load_first(const float* p, size_t n) {
+  return make([&](size_t i) { return Floats(_mm256_maskload_ps(p + i * 8, first(n, i))); });
+}
+ONEPASS_INLINE void store_first(float* p, F16 a, size_t n) {
+  for (size_t i = 0; i < part_count; ++i) _mm256_maskstore_ps(p + i * 8, first(n, i), a.part[i]);
+}
+ONEPASS_INLINE F16 first_lanes(F16 a, size_t n) {
+  return make([&](size_t i) { return Floats(_mm256_and_ps(a.part[i], _mm256_castsi256_ps(first(n, i)))); });
+}
 #else
 ONEPASS_INLINE F16 load_first(const float* p, size_t n) {
   alignas(64) float lanes[16] = {};

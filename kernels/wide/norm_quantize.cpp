@@ -217,9 +217,13 @@ ONEPASS_INLINE void norm_quantize_block(Block& b, size_t rows) {
     b.width = op.width, b.eps = op.eps, b.weight_offset = op.weight_offset;
     const size_t rows = op.rows - row < step ? op.rows - row : step;
     if (op.rms) {
+#ifndef ONEPASS_WITHOUT_DECODERS
       norm_quantize_block<true>(b, rows);
+#endif
     } else {
+#ifndef ONEPASS_WITHOUT_ENCODERS
       norm_quantize_block<false>(b, rows);
+#endif
     }
   }
 }

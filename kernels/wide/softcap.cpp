@@ -19,9 +19,10 @@ ONEPASS_INLINE V capped(V x, float cap, float inverse) {
     for (; i + 16 * interleaved <= op.width; i += 16 * interleaved) {
       store(x + i, capped(load_each<interleaved>(x + i), cap, inverse));
     }
-    for (; i + 16 <= op.width; i += 16) store(x + i, capped(load(x + i), cap, inverse));
-    if (const size_t rest = op.width - i; rest != 0) {
-      store_first(x + i, capped(load_first(x + i, rest), cap, inverse), rest);
+    // What is left of the row, one vector at a time, the last one in part.
+    for (; i < op.width; i += 16) {
+      const size_t n = op.width - i < 16 ? op.width - i : 16;
+      store_first(x + i, capped(load_first(x + i, n), cap, inverse), n);
     }
   }
 }

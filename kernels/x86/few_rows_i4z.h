@@ -41,17 +41,32 @@ ONEPASS_INLINE void sum_codes(const int8_t* a, size_t inputs, size_t group, int3
   }
 }
 
-// multiply_panel(part, panel, group, pair_bytes, sums) computes `rows` rows of a panel.
-template <size_t rows, class MultiplyPanel>
-ONEPASS_INLINE void multiply_rows(const MatmulI4Z& op, MultiplyPanel multiply_panel) {
+// How many inputs there are of the run of 32 that begins at `run`, where the part ends at k.
+ONEPASS_INLINE size_t run_inputs(size_t run, size_t k) { return run >= k ? 0 : k - run < 32 ? k - run : 32; }
+
+// Level has panel<rows, whole>(part, panel, group, pair_bytes, sums); whole: both groups of every pair exist. Calls it
+// with `rows`, 1..most, as a constant.
+template <class Level, bool whole, size_t most>
+ONEPASS_INLINE void dispatch_few_rows(const MatmulI8& part, const Panel& panel, size_t group, size_t pair_bytes,
+                                      const CodeSums& sums) {
+  if (part.m == most) {
+    Level::template panel<most, whole>(part, panel, group, pair_bytes, sums);
+  } else if constexpr (most > 1) {
+    dispatch_few_rows<Level, whole, most - 1>(part, panel, group, pair_bytes, sums);
+  }
+}
+
+// Requires op.m <= few_rows.
+template <class Level>
+ONEPASS_INLINE void multiply_few_rows(const MatmulI4Z& op) {
   CodeSums sums;
   const size_t group = group_size(op.layout), pair_bytes = i4_pair_bytes(op.layout);
   const size_t panel_bytes = i4_panel_bytes(op.layout, op.k), k_end = round_up(op.k, 4);
   const auto* packed = static_cast<const uint8_t*>(op.w);
   const auto* scale = reinterpret_cast<const float*>(packed + scale_offset(op.layout, op.n, op.k));
   for (size_t k = 0; k < k_end; k += few_rows_part) {
-    const MatmulI8 part = int8_part(op, 0, rows, k, k_end - k < few_rows_part ? k_end - k : few_rows_part);
-    for (size_t i = 0; i < rows; ++i) {
+    const MatmulI8 part = int8_part(op, 0, op.m, k, k_end - k < few_rows_part ? k_end - k : few_rows_part);
+    for (size_t i = 0; i < op.m; ++i) {
       sum_codes(part.a + i * op.a_stride, part.k, group, sums.start[i], sums.pairs[i]);
     }
     for (size_t n = op.n_begin; n < op.n_end; n += 32) {
@@ -65,33 +80,15 @@ ONEPASS_INLINE void multiply_rows(const MatmulI4Z& op, MultiplyPanel multiply_pa
                            .fetching = 0,
                            .continued = k != 0,
                            .continues = k + part.k < k_end};
-      multiply_panel(part, panel, group, pair_bytes, sums);
-      if (!panel.continues && (op.act != Act::none || op.peak != nullptr)) finish_tile(part, 0, rows, panel);
+      if (part.k % (2 * group) == 0) {
+        dispatch_few_rows<Level, true, few_rows>(part, panel, group, pair_bytes, sums);
+      } else {
+        dispatch_few_rows<Level, false, few_rows>(part, panel, group, pair_bytes, sums);
+      }
+      if (!panel.continues && (op.act != Act::none || op.peak != nullptr)) finish_tile(part, 0, op.m, panel);
     }
   }
 }
-
-// Calls function with the rows of the op as a constant, where they are few; else false.
-template <class Function>
-ONEPASS_INLINE bool with_few_rows(size_t rows, Function function) {
-  switch (rows) {
-    case 1:
-      function.template operator()<1>();
-      return true;
-    case 2:
-      function.template operator()<2>();
-      return true;
-    case 3:
-      function.template operator()<3>();
-      return true;
-    case 4:
-      function.template operator()<4>();
-      return true;
-    default:
-      return false;
-  }
-}
-static_assert(few_rows == 4);
 
 }  // namespace
 }  // namespace onepass::kernels

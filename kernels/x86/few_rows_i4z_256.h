@@ -23,30 +23,30 @@ ONEPASS_INLINE StepOperands load_steps(const uint8_t* factors) {
   return {step[0], step[1], _mm256_or_si256(zero[0], _mm256_slli_epi32(zero[1], 16))};
 }
 
-// sums (+)= four inputs of the low nibbles, and of the high ones: those that exist.
-template <size_t rows>
+// sums (+)= four inputs of the low nibbles and, where they exist, of the high ones.
+template <size_t rows, bool has_high>
 ONEPASS_INLINE void add_nibbles(Sums (&sum)[2][rows], const int8_t* a, size_t a_stride, size_t group,
-                                const uint8_t* codes, bool has_low, bool has_high) {
+                                const uint8_t* codes) {
   const __m256i low_nibbles = _mm256_set1_epi8(15);
   const __m256i both = _mm256_load_si256(reinterpret_cast<const __m256i*>(codes));
   const __m256i low = _mm256_and_si256(both, low_nibbles);
   const __m256i high = _mm256_and_si256(_mm256_srli_epi16(both, 4), low_nibbles);
 #pragma GCC unroll 16
   for (size_t i = 0; i < rows; ++i) {
-    if (has_low) {
-      const __m256i x = _mm256_set1_epi32(load_four(a + i * a_stride));
-      sum[0][i] = as_sums(_mm256_dpbusd_avx_epi32(as_register(sum[0][i]), low, x));
-    }
-    if (has_high) {
-      const __m256i x = _mm256_set1_epi32(load_four(a + i * a_stride + group));
-      sum[1][i] = as_sums(_mm256_dpbusd_avx_epi32(as_register(sum[1][i]), high, x));
+    const __m256i x = _mm256_set1_epi32(load_four(a + i * a_stride));
+    sum[0][i] = as_sums(_mm256_dpbusd_avx_epi32(as_register(sum[0][i]), low, x));
+    if constexpr (has_high) {
+      const __m256i y = _mm256_set1_epi32(load_four(a + i * a_stride + group));
+      sum[1][i] = as_sums(_mm256_dpbusd_avx_epi32(as_register(sum[1][i]), high, y));
     }
   }
 }
 
-template <size_t rows>
-ONEPASS_INLINE void few_rows_half(const MatmulI8& op, const Panel& panel, size_t half, size_t group, size_t pair_bytes,
-                                  const CodeSums& sums) {
+// A function of its own: in one with other numbers of rows, g++ 12 keeps the addresses of rows in memory.
+// `whole`: both groups of every pair exist.
+template <size_t rows, bool whole>
+[[gnu::noinline, gnu::flatten]] inline void few_rows_half(const MatmulI8& op, const Panel& panel, size_t half,
+                                                          size_t group, size_t pair_bytes, const CodeSums& sums) {
   Sums total[rows][2];
 #pragma GCC unroll 16
   for (size_t i = 0; i < rows; ++i) total[i][0] = total[i][1] = Sums{};
@@ -69,15 +69,16 @@ ONEPASS_INLINE void few_rows_half(const MatmulI8& op, const Panel& panel, size_t
         }
         const uint8_t* codes = pair + (run - begin) * 32 + j * 32;
         const int8_t* a = op.a + run;
-        if (run + group + 32 <= op.k) {
+        if constexpr (whole) {
           for (size_t k = 0; k < 32; k += 4) {
             if (j == 0) __builtin_prefetch(codes + k * 32 + i4z_near_distance, 0, 3);
-            add_nibbles<rows>(sum, a + k, op.a_stride, group, codes + k * 32, true, true);
+            add_nibbles<rows, true>(sum, a + k, op.a_stride, group, codes + k * 32);
           }
         } else {
-          for (size_t k = 0; k < 32; k += 4) {
-            add_nibbles<rows>(sum, a + k, op.a_stride, group, codes + k * 32, run + k < op.k, run + group + k < op.k);
-          }
+          const size_t low_inputs = run_inputs(run, op.k), high_inputs = run_inputs(run + group, op.k);
+          size_t k = 0;
+          for (; k < high_inputs; k += 4) add_nibbles<rows, true>(sum, a + k, op.a_stride, group, codes + k * 32);
+          for (; k < low_inputs; k += 4) add_nibbles<rows, false>(sum, a + k, op.a_stride, group, codes + k * 32);
         }
 #pragma GCC unroll 16
         for (size_t i = 0; i < rows; ++i) {
@@ -89,6 +90,16 @@ ONEPASS_INLINE void few_rows_half(const MatmulI8& op, const Panel& panel, size_t
   }
   finish_columns<rows, 2>(op, 0, panel, half * 16, total);
 }
+
+struct FewRows256 {
+  template <size_t rows, bool whole>
+  ONEPASS_INLINE static void panel(const MatmulI8& op, const Panel& panel, size_t group, size_t pair_bytes,
+                                   const CodeSums& sums) {
+    for (size_t half = 0; half * 16 < panel.count; ++half) {
+      few_rows_half<rows, whole>(op, panel, half, group, pair_bytes, sums);
+    }
+  }
+};
 
 }  // namespace
 }  // namespace onepass::kernels

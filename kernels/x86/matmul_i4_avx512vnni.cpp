@@ -59,9 +59,8 @@ struct Avx512Vnni {
   }
 
   // Every loop over accumulators is unrolled: with a variable index anywhere, g++ keeps them all in memory.
-  template <size_t count, bool minimum, bool spread>
-  ONEPASS_INLINE static void tile(const int8_t* a, size_t a_stride, const I4Block& block, const int32_t* start,
-                                  float* acc) {
+  template <size_t count, bool spread>
+  ONEPASS_INLINE static void tile(const int8_t* a, size_t a_stride, const I4Block& block, size_t first, float* acc) {
     __m512 value[count][2];
 #pragma GCC unroll 16
     for (size_t i = 0; i < count; ++i) {
@@ -74,7 +73,7 @@ struct Avx512Vnni {
       Sums sum[count][2];
 #pragma GCC unroll 16
       for (size_t i = 0; i < count; ++i) {
-        sum[i][0] = sum[i][1] = as_sums(minimum ? _mm512_setzero_si512() : _mm512_set1_epi32(start[i]));
+        sum[i][0] = sum[i][1] = as_sums(_mm512_set1_epi32(block.start[g * block.start_stride + first + i]));
       }
       const size_t end = lesser_of(block.group, block.inputs - g * block.group);
       size_t k = 0;
@@ -91,18 +90,18 @@ struct Avx512Vnni {
         value[i][0] = _mm512_fmadd_ps(_mm512_cvtepi32_ps(as_register(sum[i][0])), scale0, value[i][0]);
         value[i][1] = _mm512_fmadd_ps(_mm512_cvtepi32_ps(as_register(sum[i][1])), scale1, value[i][1]);
       }
-      if constexpr (minimum) {
+      if (block.minimum != nullptr) {
+        const float* a_sums = block.a_sum + g * block.start_stride + first;
         const __m512 least0 = _mm512_load_ps(block.minimum + g * 32);
         const __m512 least1 = _mm512_load_ps(block.minimum + g * 32 + 16);
 #pragma GCC unroll 16
         for (size_t i = 0; i < count; ++i) {
-          const __m512 a_sum = _mm512_castsi512_ps(_mm512_set1_epi32(start[i]));
+          const __m512 a_sum = _mm512_set1_ps(a_sums[i]);
           value[i][0] = _mm512_fmadd_ps(a_sum, least0, value[i][0]);
           value[i][1] = _mm512_fmadd_ps(a_sum, least1, value[i][1]);
         }
       }
       a += block.group;
-      start += block.start_stride;
     }
 #pragma GCC unroll 16
     for (size_t i = 0; i < count; ++i) {

@@ -95,9 +95,11 @@ template <bool spread, size_t most>
 ONEPASS_INLINE void multiply_block(size_t rows, const MatmulI8& op, size_t m, const Panel& panel, const Nibbles& w) {
   if (rows == most) {
     const int32_t* a_sums = w.a_sums + m % group_rows * (part_groups / 2);
-    half_tile_i4z<most, spread>(op, m, panel, 0, w, a_sums);
-    if (panel.count > 16) half_tile_i4z<most, spread>(op, m, panel, 1, w, a_sums);
-  } else if constexpr (most > 1) {
+#pragma GCC unroll 1
+    for (size_t half = 0; half * 16 < panel.count; ++half) {
+      half_tile_i4z<most, spread>(op, m, panel, half, w, a_sums);
+    }
+  } else if constexpr (most > (spread ? 2 : 1)) {  // five rows and more are blocks of two and more
     multiply_block<spread, most - 1>(rows, op, m, panel, w);
   }
 }

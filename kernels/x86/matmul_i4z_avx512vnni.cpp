@@ -5,11 +5,7 @@
 namespace onepass::kernels {
 
 [[gnu::flatten]] void matmul_i4z_avx512vnni(const MatmulI4Z& op) noexcept {
-  const bool few = with_few_rows(op.m, [&]<size_t rows>() {
-    multiply_rows<rows>(op, [](const MatmulI8& part, const Panel& panel, size_t group, size_t pair_bytes,
-                               const CodeSums& sums) { few_rows_panel<rows>(part, panel, group, pair_bytes, sums); });
-  });
-  if (few) return;
+  if (op.m <= few_rows) return multiply_few_rows<FewRows512>(op);
   multiply_i4z<RowGroups<Avx512Vnni>>(
       op, [](const uint8_t* pair, size_t group, uint8_t* low, uint8_t* high) { expand_pair(pair, group, low, high); });
 }

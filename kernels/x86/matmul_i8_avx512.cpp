@@ -72,6 +72,7 @@ ONEPASS_INLINE void tile(const MatmulI8& op, size_t m, const Panel& panel) {
 
 struct Avx512 {
   static constexpr size_t rows = 10;
+  ONEPASS_INLINE static void panel(const PanelI8& part) { multiply_panel<Avx512>(part); }
   ONEPASS_INLINE static int32_t start(const int8_t*, size_t) { return 0; }
   template <size_t count>
   ONEPASS_INLINE static void tile_of(const MatmulI8& op, size_t m, const Panel& panel, const int32_t*) {

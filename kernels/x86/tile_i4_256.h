@@ -22,40 +22,43 @@ ONEPASS_INLINE __m256i first_lanes(size_t count) {
   return _mm256_cmpgt_epi32(_mm256_set1_epi32(static_cast<int>(count)), _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7));
 }
 
-// acc[0..8) += float(sum) * scale, and the minimum's share.
-template <bool minimum>
-ONEPASS_INLINE void end_group(Sums sum, const float* scale, const float* least, const int32_t* start, float* acc) {
-  __m256 value = _mm256_cvtepi32_ps(as_register(sum));
-  value = _mm256_fmadd_ps(value, _mm256_load_ps(scale), _mm256_load_ps(acc));
-  if constexpr (minimum) {
-    const __m256 a_sum = _mm256_castsi256_ps(_mm256_set1_epi32(*start));
-    value = _mm256_fmadd_ps(a_sum, _mm256_load_ps(least), value);
-  }
-  _mm256_store_ps(acc, value);
+// acc[0..8) += float(sum) * scale.
+ONEPASS_INLINE void add_scaled(Sums sum, const float* scale, float* acc) {
+  const __m256 value = _mm256_cvtepi32_ps(as_register(sum));
+  _mm256_store_ps(acc, _mm256_fmadd_ps(value, _mm256_load_ps(scale), _mm256_load_ps(acc)));
+}
+// acc[0..8) += a_sum * least.
+ONEPASS_INLINE void add_minimum(float a_sum, const float* least, float* acc) {
+  _mm256_store_ps(acc, _mm256_fmadd_ps(_mm256_set1_ps(a_sum), _mm256_load_ps(least), _mm256_load_ps(acc)));
 }
 
-template <class Dot, size_t rows, bool minimum, bool spread>
-ONEPASS_INLINE void half_tile_i4(const int8_t* a, size_t a_stride, const I4Block& block, size_t half,
-                                 const int32_t* start, float* acc) {
+template <class Dot, size_t rows, bool spread>
+ONEPASS_INLINE void half_tile_i4(const int8_t* a, size_t a_stride, const I4Block& block, size_t half, size_t first,
+                                 float* acc) {
   for (size_t g = 0; g < block.groups; ++g) {
     const uint8_t* codes = block.codes + (spread ? g * block.group * 32 : g / 2 * block.pair_bytes) + half * 64;
+    const int32_t* start = block.start + g * block.start_stride + first;
     const Dot dot(g % 2 != 0);
     Sums sum[rows][2];
 #pragma GCC unroll 16
-    for (size_t i = 0; i < rows; ++i) {
-      sum[i][0] = sum[i][1] = as_sums(minimum ? _mm256_setzero_si256() : _mm256_set1_epi32(start[i]));
-    }
+    for (size_t i = 0; i < rows; ++i) sum[i][0] = sum[i][1] = as_sums(_mm256_set1_epi32(start[i]));
     dot.template add_group<rows, spread>(sum, a, a_stride, codes,
                                          lesser_of(block.group, block.inputs - g * block.group));
     const float* scale = block.scale + g * 32 + half * 16;
-    const float* least = block.minimum + (minimum ? g * 32 + half * 16 : 0);
 #pragma GCC unroll 16
     for (size_t i = 0; i < rows; ++i) {
-      end_group<minimum>(sum[i][0], scale, least, start + i, acc + i * 32);
-      end_group<minimum>(sum[i][1], scale + 8, least + 8, start + i, acc + i * 32 + 8);
+      add_scaled(sum[i][0], scale, acc + i * 32);
+      add_scaled(sum[i][1], scale + 8, acc + i * 32 + 8);
+    }
+    if (block.minimum != nullptr) {
+      const float* a_sum = block.a_sum + g * block.start_stride + first;
+      const float* least = block.minimum + g * 32 + half * 16;
+      for (size_t i = 0; i < rows; ++i) {
+        add_minimum(a_sum[i], least, acc + i * 32);
+        add_minimum(a_sum[i], least + 8, acc + i * 32 + 8);
+      }
     }
     a += block.group;
-    start += block.start_stride;
   }
 }
 
@@ -83,11 +86,10 @@ struct Level256 {
     }
   }
 
-  template <size_t count, bool minimum, bool spread>
-  ONEPASS_INLINE static void tile(const int8_t* a, size_t a_stride, const I4Block& block, const int32_t* start,
-                                  float* acc) {
+  template <size_t count, bool spread>
+  ONEPASS_INLINE static void tile(const int8_t* a, size_t a_stride, const I4Block& block, size_t first, float* acc) {
     for (size_t half = 0; half * 16 < block.channels; ++half) {
-      half_tile_i4<Dot, count, minimum, spread>(a, a_stride, block, half, start, acc + half * 16);
+      half_tile_i4<Dot, count, spread>(a, a_stride, block, half, first, acc + half * 16);
     }
   }
 

@@ -117,6 +117,7 @@ ONEPASS_INLINE void tile(const MatmulI8& op, size_t m, const Panel& panel, const
 
 struct Avx512Vnni {
   static constexpr size_t rows = 12;
+  ONEPASS_INLINE static void panel(const PanelI8& part) { panel_i8_avx512vnni(part); }
   // -128 times the sum of a row's codes.
   ONEPASS_INLINE static int32_t start(const int8_t* a, size_t k_end) {
     const __m512i ones = _mm512_set1_epi8(1);

@@ -19,6 +19,7 @@ struct UnsignedWeights {
 
 struct AvxVnni {
   static constexpr size_t rows = 6;
+  ONEPASS_INLINE static void panel(const PanelI8& part) { panel_i8_avxvnni(part); }
   // The next tile's rows, of `left`: with sixes, fours and threes alone from 6 on.
   ONEPASS_INLINE static size_t next_rows(size_t left) {
     if (left >= 12 || left == 6 || left == 9 || left == 10) return 6;
