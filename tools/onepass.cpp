@@ -97,6 +97,14 @@ void add_convert(CLI::App& app) {
   CLI::Option* prompt = command->add_option("--template", options->prompt, "The prompt around a text, with {text}");
   label->needs(prompt);
   prompt->needs(label);
+  CLI::Option* chat = command->add_flag("--chat", options->chat,
+                                        "--template is what the user says: put it into the checkpoint's chat template");
+  chat->needs(prompt);
+  command->add_option("--system", options->system, "The system message of the chat")->needs(chat);
+  command
+      ->add_option("--chat-set", options->chat_variables,
+                   "NAME=VALUE: a variable of the chat template, such as enable_thinking=false; again for more")
+      ->needs(chat);
   command
       ->add_flag("--store-prefix", options->store_prefix,
                  "Store the keys and values of the prompt before a text, so that no session computes them")

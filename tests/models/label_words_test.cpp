@@ -10,6 +10,7 @@
 #include "formats/json/json.h"
 #include "tests/models/expected.h"
 #include "tests/support/near.h"
+#include "tests/support/temp_folder.h"
 #include "tools/convert/convert.h"
 
 namespace onepass::test {
@@ -330,6 +331,35 @@ TEST(LabelWords, AMergingPromptIsNoted) {
   ASSERT_TRUE(convert_words("llama_untied", labels, WeightType::f32, &notes).ok());
   EXPECT_TRUE(std::any_of(notes.begin(), notes.end(),
                           [](const std::string& n) { return n.find("a text's tokens") != std::string::npos; }));
+}
+
+// A chat template that makes the prompt of the fixture: the same file, byte for byte. Its special tokens are in its
+// text, so the tokenizer's own beginning is not added to them.
+TEST(LabelWords, OfAChatAreThoseOfItsPrompt) {
+  for (const char* name : {"llama_begin_alike", "qwen2_begin_alike"}) {
+    const bool begins = std::string_view(name).starts_with("llama");
+    LabelWords words = labels_of(name);
+    words.prompt = "Is it good?\n\"{text}\"\nAnswer:";
+    const TempFolder copy;
+    std::filesystem::copy(folder(name), copy.path(), std::filesystem::copy_options::recursive);
+    copy.write("chat_template.jinja", std::string(begins ? "<s>" : "") +
+                                          "{% for m in messages %}{{ m.content }}\n{% endfor %}"
+                                          "{% if add_generation_prompt %}{{ ending }}:{% endif %}");
+    convert::Options plain{.source = copy.path(), .label_words = words, .model_id = "same"};
+    const auto expected = serialize_model(convert::convert_folder(plain, nullptr).value());
+    ASSERT_TRUE(expected.ok());
+    convert::Options chat = plain;
+    chat.label_words.prompt = "\"{text}\"";
+    chat.chat = chat::Chat{"Is it good?", {{"ending", "Answer"}}};
+    std::vector<std::string> notes;
+    const auto content = convert::convert_folder(chat, &notes);
+    ASSERT_TRUE(content.ok()) << content.error().where << ": " << content.error().message;
+    EXPECT_EQ(serialize_model(content.value()).value(), expected.value()) << name;
+    EXPECT_NE(std::find_if(notes.begin(), notes.end(), [](const auto& n) { return n.starts_with("the prompt is "); }),
+              notes.end());
+    std::filesystem::remove(copy.path() / "chat_template.jinja");
+    EXPECT_EQ(convert::convert_folder(chat, nullptr).code(), Code::missing_key);
+  }
 }
 
 }  // namespace

@@ -15,7 +15,9 @@ struct ConvertOptions {
   std::string source, output, weights, embeddings, attention, pool, tokenizer, head_from;
   uint32_t group = 32;
   std::vector<std::string> kinds, label_words;
-  std::string prompt, content_free;
+  std::string prompt, content_free, system;
+  std::vector<std::string> chat_variables;
+  bool chat = false;
   bool store_prefix = false;
   std::string labels_file, thresholds_file, range;
   std::string verify_texts;

@@ -98,6 +98,22 @@ void read_trim(const ConvertOptions& o, convert::TrimRequest& trim) {
   if (trim.corpus.empty()) fail("cannot convert", o.trim_texts, "the file has no texts");
 }
 
+// NAME=VALUE, where VALUE is JSON (true, 3, "x") or a text.
+chat::Chat chat_of(const ConvertOptions& o) {
+  chat::Chat chat;
+  if (!o.system.empty()) chat.system = o.system;
+  for (const std::string& variable : o.chat_variables) {
+    const size_t equals = variable.find('=');
+    if (equals == std::string::npos || equals == 0) throw Misused{"--chat-set: '" + variable + "' is not NAME=VALUE"};
+    const std::string value = variable.substr(equals + 1);
+    const auto json = parse_json(value, size_t{1} << 16, "--chat-set");
+    if (!is_valid_utf8(value))
+      throw Misused{"--chat-set: the value of " + variable.substr(0, equals) + " is not UTF-8"};
+    chat.variables.emplace_back(variable.substr(0, equals), json.ok() ? *json : Json(value));
+  }
+  return chat;
+}
+
 convert::Options conversion_options(const ConvertOptions& o) {
   convert::Options out;
   out.source = o.source;
@@ -131,6 +147,7 @@ convert::Options conversion_options(const ConvertOptions& o) {
     at->words.push_back(label.substr(equals + 1));
   }
   out.label_words.prompt = o.prompt;
+  if (o.chat) out.chat = chat_of(o);
   out.store_prefix = o.store_prefix;
   out.label_words.content_free = o.content_free;
   if (!o.labels_file.empty()) out.labels = read_labels(o.labels_file);

@@ -224,6 +224,24 @@ Result<TokenizerSpec> read_tokenizer_of(const Input& input, const Options& optio
   return *input.tokenizer;
 }
 
+// The whole prompt of a language model, where what is given is a message of a chat.
+Result<LabelWords> words_of(const Input& input, const Options& options, std::vector<std::string>* notes) {
+  LabelWords words = options.label_words;
+  if (!options.chat) return words;
+  chat::ChatSource source = input.chat;
+  if (!fs::is_regular_file(options.source) || !options.tokenizer.empty()) {
+    ONEPASS_TRY_ASSIGN(read, chat::read_chat_source(options.tokenizer.empty() ? options.source : options.tokenizer));
+    source = std::move(read);
+  }
+  ONEPASS_TRY_ASSIGN(prompt, chat::render_chat(source, *options.chat, words.prompt));
+  if (notes != nullptr) {
+    notes->push_back("the prompt is " + Json(prompt).dump(-1, ' ', false, Json::error_handler_t::replace));
+  }
+  words.prompt = std::move(prompt);
+  words.whole = true;
+  return words;
+}
+
 // The one head of a language model: the labels, and how its words become their logits.
 Status read_words(const Input& input, const Options& options, Source& source, std::vector<std::string>* notes) {
   const HuggingFaceFolder& folder = input.folder;
@@ -232,7 +250,8 @@ Status read_words(const Input& input, const Options& options, Source& source, st
   }
   Config& config = source.model.config;
   ONEPASS_TRY_ASSIGN(tokenizer, read_tokenizer_of(input, options));
-  ONEPASS_TRY_ASSIGN(words, tokenize_labels(options.label_words, tokenizer, config.vocab, notes));
+  ONEPASS_TRY_ASSIGN(asked, words_of(input, options, notes));
+  ONEPASS_TRY_ASSIGN(words, tokenize_labels(asked, tokenizer, config.vocab, notes));
   source.words = std::move(words);
   HeadSpec head;
   head.name = "label";

@@ -12,6 +12,7 @@
 #include "engine/core/result.h"
 #include "formats/onepass/writer.h"
 #include "kernels/layouts.h"
+#include "tools/chat/chat_template.h"
 #include "tools/convert/label_words.h"
 #include "tools/convert/trim_vocabulary.h"
 
@@ -32,6 +33,7 @@ struct Options {
   std::map<std::string, HeadKind> kinds{};      // by head; overrides the source
   bool store_prefix = false;                    // keys and values of the template's tokens before a text
   LabelWords label_words{};                     // of a causal language model
+  std::optional<chat::Chat> chat{};             // label_words.prompt is what its user says
   TrimRequest trim{};                           // of the vocabulary
   std::vector<std::string> labels{};            // of the only head; empty: the source's
   std::vector<float> thresholds{};              // of the only multi_label head; empty: the source's

@@ -428,6 +428,10 @@ Result<Input> import_gguf(const fs::path& path, const fs::path& head_from, bool 
   Input input{HuggingFaceFolder::from_parts(std::move(told), std::move(own), path, model->name()), weights, {}, {}, {}};
   ONEPASS_TRY_ASSIGN(tokenizer, read_gguf_tokenizer(metadata, architecture->name));
   input.tokenizer = std::move(tokenizer);
+  if (for_words) {
+    ONEPASS_TRY_ASSIGN(chat, chat::read_chat_source(metadata));
+    input.chat = std::move(chat);
+  }
   ONEPASS_TRY_ASSIGN(name, metadata.optional_text("general.name"));
   ONEPASS_TRY_ASSIGN(licence, metadata.optional_text("general.license"));
   input.stored_by = "GGUF";

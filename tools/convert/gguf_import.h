@@ -10,6 +10,7 @@
 #include "engine/text/tokenizer_spec.h"
 #include "formats/huggingface/folder.h"
 #include "formats/weight_file.h"
+#include "tools/chat/chat_template.h"
 
 namespace onepass::convert {
 
@@ -20,6 +21,7 @@ struct Input {
   std::optional<TokenizerSpec> tokenizer;  // nullopt: the folder's
   std::string name, licence;               // where the file has them
   const char* stored_by = nullptr;         // "GGUF", "GPTQ" or "AWQ", where weights lie in blocks of codes
+  chat::ChatSource chat{};                 // of a GGUF file; a folder's is read where it is asked for
 };
 
 // `head_from` is a folder of the same model, whose head is taken (its config.json says what the head is), or empty.

@@ -43,8 +43,9 @@ class Encoder {
 };
 
 // What stands before and after the text, whatever it is: texts that have nothing in common are put there.
-Result<std::vector<TemplateEntry>> around_text(const Encoder& encoder, const std::string& prompt,
+Result<std::vector<TemplateEntry>> around_text(const Encoder& encoder, const LabelWords& labels,
                                                std::vector<std::string>* notes) {
+  const std::string& prompt = labels.prompt;
   const size_t hole = prompt.find("{text}");
   if (hole == std::string::npos || prompt.find("{text}", hole + 1) != std::string::npos) {
     return refuse("--template", "it must have {text} once, where the text goes");
@@ -54,7 +55,7 @@ Result<std::vector<TemplateEntry>> around_text(const Encoder& encoder, const std
                                "good", "\"So what", "zebra, no!", "\xc3\xa9t\xc3\xa9"};
   std::vector<Ids> whole;
   for (const std::string& text : texts) {
-    ONEPASS_TRY_ASSIGN(ids, encoder.ids(before + text + after, true));
+    ONEPASS_TRY_ASSIGN(ids, encoder.ids(before + text + after, !labels.whole));
     whole.push_back(std::move(ids));
   }
   size_t shortest = SIZE_MAX;
@@ -247,7 +248,7 @@ Result<LabelTokens> tokenize_labels(const LabelWords& labels, const TokenizerSpe
   if (labels.labels.size() < 2) return refuse("--label", "there must be two labels at least");
   ONEPASS_TRY_ASSIGN(encoder, Encoder::make(tokenizer, rows));
   LabelTokens out;
-  ONEPASS_TRY_ASSIGN(around, around_text(encoder, labels.prompt, notes));
+  ONEPASS_TRY_ASSIGN(around, around_text(encoder, labels, notes));
   out.around = std::move(around);
   ONEPASS_TRY_ASSIGN(words, read_words(labels, encoder));
   if (first_tokens_suffice(words)) {

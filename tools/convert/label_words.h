@@ -19,6 +19,7 @@ struct Label {
 struct LabelWords {
   std::vector<Label> labels;  // none: the model has a head of its own
   std::string prompt;         // with {text} once
+  bool whole = false;         // the prompt has its special tokens, as text: the tokenizer adds none
   std::string content_free;   // a text whose logits are subtracted, such as "N/A"; empty: none
 };
 

@@ -465,9 +465,9 @@ class Slot {
 
 // Where a text should be read, and why.
 struct Verdict {
-  onepass_route route;
-  uint32_t reasons;  // ONEPASS_REASON_...
-  bool abstained;    // the confidence is below what the policy takes for an answer
+  onepass_route route = ONEPASS_ROUTE_LOCAL;
+  uint32_t reasons = 0;    // ONEPASS_REASON_...
+  bool abstained = false;  // the confidence is below what the policy takes for an answer
 
   std::vector<std::string_view> reason_names() const {
     std::vector<std::string_view> names;
