@@ -71,7 +71,8 @@ TEST(ChatTemplate, NestingIsBounded) {
   for (const std::string& deep :
        {"{{ " + repeat("(") + "1" + repeat(")") + " }}", "{{ " + repeat("-") + "1 }}", "{{ " + repeat("not ") + "1 }}",
         "{{ " + repeat("1+") + "1 }}", "{{ 1" + repeat("|abs") + " }}", "{{ x" + repeat(".x") + " }}",
-        "{{ " + repeat("[") + repeat("]") + " }}", "{{ 1" + repeat(" if 1 else 1") + " }}", repeat("{% if 1 %}") + repeat("{% endif %}"),
+        "{{ " + repeat("[") + repeat("]") + " }}", "{{ 1" + repeat(" if 1 else 1") + " }}",
+        repeat("{% if 1 %}") + repeat("{% endif %}"),
         "{% if 1 %}" + repeat("{% elif 1 %}") + repeat("{% for a in b %}")}) {
     EXPECT_EQ(chat::render(deep, Json::object(), "test").code(), Code::too_deep) << deep.substr(0, 40);
   }
@@ -89,8 +90,8 @@ TEST(ChatSource, IsFoundWhereTransformersKeepsIt) {
   EXPECT_EQ(chat::render_chat(*none, {}, "{text}").code(), Code::missing_key);
 
   folder.write("tokenizer_config.json",
-        R"({"bos_token": {"content": "<b>"}, "chat_template": [{"name": "tools", "template": "no"},)"
-        R"({"name": "default", "template": "{{ bos_token }}{{ messages[0].content }}{{ eos_token }}"}]})");
+               R"({"bos_token": {"content": "<b>"}, "chat_template": [{"name": "tools", "template": "no"},)"
+               R"({"name": "default", "template": "{{ bos_token }}{{ messages[0].content }}{{ eos_token }}"}]})");
   folder.write("special_tokens_map.json", R"({"bos_token": "other", "eos_token": "<e>"})");
   auto listed = chat::read_chat_source(folder.path());
   ASSERT_TRUE(listed.ok());
@@ -98,16 +99,14 @@ TEST(ChatSource, IsFoundWhereTransformersKeepsIt) {
   ASSERT_TRUE(prompt.ok()) << prompt.error().message;
   EXPECT_EQ(*prompt, "<b>say {text}<e>");
 
-  folder.write("chat_template.jinja",
-        "{% for m in messages %}{{ m.role }} {{ m.content }} {{ mood }};{% endfor %}");
+  folder.write("chat_template.jinja", "{% for m in messages %}{{ m.role }} {{ m.content }} {{ mood }};{% endfor %}");
   auto own = chat::read_chat_source(folder.path());
   ASSERT_TRUE(own.ok());
   auto with_system = chat::render_chat(*own, {"Judge.", {{"mood", 3}}}, "{text}");
   ASSERT_TRUE(with_system.ok()) << with_system.error().message;
   EXPECT_EQ(*with_system, "system Judge. 3;user {text} 3;");
 
-  folder.write("chat_template.jinja",
-        "{% for m in messages %}twice {{ m.content }}{{ m.content }}{% endfor %}");
+  folder.write("chat_template.jinja", "{% for m in messages %}twice {{ m.content }}{{ m.content }}{% endfor %}");
   auto twice = chat::read_chat_source(folder.path());
   ASSERT_TRUE(twice.ok());
   EXPECT_EQ(chat::render_chat(*twice, {}, "{text}").code(), Code::bad_value);

@@ -12,7 +12,7 @@
 namespace onepass::chat {
 
 constexpr size_t kMaxTemplateBytes = size_t{1} << 20;  // of a template, and of every text that it makes
-constexpr size_t kMaxSteps = 100'000;                // expressions evaluated
+constexpr size_t kMaxSteps = 100'000;                  // expressions evaluated
 constexpr int kMaxDepth = 100;                         // of nested expressions, blocks and calls
 
 // The text that `source` makes of `variables`, an object. Errors, with `where` and the line in the message: bad_syntax
