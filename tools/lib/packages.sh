@@ -18,7 +18,7 @@ ensure_packages() {
 }
 
 # What the runtime, the converter and the command need.
-build_packages=(cmake ninja-build g++ libc6-dev libxsimd-dev nlohmann-json3-dev libcli11-dev)
-# What the tests need on top: GoogleTest, both compilers with sanitizers and fuzzers, and arm64 under emulation.
+build_packages=(cmake ninja-build g++ libc6-dev libxsimd-dev libeigen3-dev nlohmann-json3-dev libcli11-dev)
+# What the tests need on top: GoogleTest, both compilers with sanitizers and fuzzers, arm64 under emulation, the reference pages.
 test_packages=(git ccache pkg-config googletest clang-14 libclang-rt-14-dev clang-format-14 g++-aarch64-linux-gnu qemu-user
-               libbenchmark-dev libopenblas-dev libdnnl-dev libeigen3-dev)
+               libbenchmark-dev libopenblas-dev libdnnl-dev doxygen)
