@@ -84,6 +84,10 @@ void add_convert(CLI::App& app) {
   command->add_option("--embeddings", options->embeddings, "Type of the embedding tables (default: as the weights)")
       ->check(CLI::IsMember({"f32", "f16", "int8", "int4", "source"}));
   command
+      ->add_option("--positions", options->positions,
+                   "Type of the tables of positions and segments (default: as the embeddings)")
+      ->check(CLI::IsMember({"f32", "f16", "int8", "int4", "source"}));
+  command
       ->add_option("--attention", options->attention, "Numbers of attention (default: i8 with int8 and int4 weights)")
       ->check(CLI::IsMember({"f32", "i8"}));
   command

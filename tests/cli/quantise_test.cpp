@@ -180,6 +180,9 @@ TEST_F(Quantise, OptionsThatNeedEachOther) {
   EXPECT_TRUE(contains(misuse({"--calibration", texts_, "--eval-data", "f"}), "--max-drop"));
   EXPECT_TRUE(contains(misuse({"--calibration", texts_, "--max-drop", "0.1", "--eval-data", "f", "--weights", "int8"}),
                        "leave out --weights"));
+  EXPECT_TRUE(
+      contains(misuse({"--calibration", texts_, "--max-drop", "0.1", "--eval-data", "f", "--positions", "int8"}),
+               "and --positions"));
   EXPECT_TRUE(contains(misuse({"--calibration", texts_, "--weights", "f32"}), "float weights"));
   misuse({"--calibration", texts_, "--quantiser", "magic"});
   EXPECT_TRUE(contains(misuse({"--calibration", texts_, "--max-drop", "nan", "--eval-data", "f"}), "take a number"));
@@ -209,6 +212,16 @@ TEST_F(Quantise, TheSmallestFileThatKeepsAMetric) {
   const Json model = Json::parse(run_ok({"inspect", out(), "--json", "--verify"}));
   EXPECT_LT(read_file(out()).size(), read_file(model_file("own_heads")).size()) << "nothing has to be kept";
   EXPECT_TRUE(contains(model["quantisation"].get<std::string>(), "lose at most 1 of mood macro_f1"));
+}
+
+TEST_F(Quantise, PositionsHaveATypeOfTheirOwn) {
+  run_ok(arguments({"--weights", "int4", "--positions", "int8", "--verify", texts_}));
+  const Json model = Json::parse(run_ok({"inspect", out(), "--json", "--verify"}));
+  EXPECT_TRUE(contains(model["quantisation"].get<std::string>(),
+                       "embeddings int4 (one scale per 32 of a row), positions "
+                       "int8"))
+      << model["quantisation"];
+  misuse({"--positions", "int3"});
 }
 
 TEST_F(Quantise, StrictTakesNothingElse) {

@@ -140,6 +140,16 @@ TEST(Deviations, AreNamed) {
   const auto padded = of(options);
   ASSERT_FALSE(padded.empty());
   EXPECT_NE(padded[0].find("no whole pairs of groups of 32"), std::string::npos) << padded[0];
+  // Tables have types of their own.
+  options.embeddings = WeightType::int4;
+  options.positions = WeightType::int8;
+  options.weights = WeightType::int8;
+  for (const TensorContent& t : converted(options).tensors) {
+    const bool positions = t.name == "embed.position.w" || t.name == "embed.type.w";
+    if (!positions && t.name != "embed.token.w") continue;
+    EXPECT_EQ(t.layout, positions ? Layout::i8_rows : Layout::i4g32_rows) << t.name;
+  }
+  for (const std::string& line : of(options)) EXPECT_NE(line.find("embed.token.w"), std::string::npos) << line;
   ModelContent content = converted(kOptions);
   for (TensorContent& t : content.tensors) {
     if (t.name == "layers.0.attn.qkv.w") t.layout = Layout::f16_n16;

@@ -12,7 +12,7 @@
 namespace onepass::cli {
 
 struct ConvertOptions {
-  std::string source, output, weights, embeddings, attention, pool, tokenizer, head_from;
+  std::string source, output, weights, embeddings, positions, attention, pool, tokenizer, head_from;
   uint32_t group = 32;
   std::vector<std::string> kinds, label_words;
   std::string prompt, content_free, system;

@@ -125,6 +125,7 @@ convert::Options conversion_options(const ConvertOptions& o) {
   out.model_id = o.name;
   out.model_version = o.version;
   if (!o.embeddings.empty()) out.embeddings = kWeightTypes.at(o.embeddings);
+  if (!o.positions.empty()) out.positions = kWeightTypes.at(o.positions);
   if (!o.attention.empty()) out.attention = o.attention == "i8" ? AttentionType::i8 : AttentionType::f32;
   if (!o.pool.empty()) out.pool = kPools.at(o.pool);
   for (const std::string& kind : o.kinds) {
@@ -217,7 +218,7 @@ void print_report(const ModelContent& content, const std::vector<std::string>& n
 
 void verify(const ConvertOptions& o, convert::Options reference, const ModelContent& content) {
   reference.weights = convert::WeightType::f32;
-  reference.embeddings = convert::WeightType::f32;
+  reference.embeddings = reference.positions = convert::WeightType::f32;
   reference.attention = AttentionType::f32;
   reference.trim = {};
   reference.adjust = {};

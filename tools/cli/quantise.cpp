@@ -220,8 +220,9 @@ void check(const ConvertOptions& o, const convert::Options& options) {
   if (o.max_drop.has_value() != !o.eval_data.empty()) {
     throw Misused{"--max-drop needs labelled texts, and they need it: give --eval-data too"};
   }
-  if (o.max_drop && (!o.weights.empty() || !o.embeddings.empty())) {
-    throw Misused{"--max-drop chooses the types of products and embeddings: leave out --weights and --embeddings"};
+  if (o.max_drop && (!o.weights.empty() || !o.embeddings.empty() || !o.positions.empty())) {
+    throw Misused{
+        "--max-drop chooses the types of products and tables: leave out --weights, --embeddings and --positions"};
   }
   const bool integers = options.weights != convert::WeightType::f32 && options.weights != convert::WeightType::f16;
   if (!o.calibration.empty() && !integers && o.sensitivity.empty() && !prunes) {
@@ -244,7 +245,7 @@ std::function<Status(ModelContent&)> quantisation(const ConvertOptions& o, const
   return [named, options, codes, &report](ModelContent& content) -> Status {
     convert::Options reference = options;
     reference.weights = convert::WeightType::f32;
-    reference.embeddings = convert::WeightType::f32;
+    reference.embeddings = reference.positions = convert::WeightType::f32;
     reference.attention = AttentionType::f32;
     // What the model says of itself is asked when its codes are known.
     reference.store_prefix = false;

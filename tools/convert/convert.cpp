@@ -93,7 +93,8 @@ bool is_integer(WeightType type) { return type == WeightType::int8 || type == We
 // bits already are taken as they are.
 Layout layout_of(const SlotSpec& spec, const Options& options, const WeightFile& weights,
                  std::span<const std::string> parts) {
-  const WeightType type = spec.role == Role::table ? options.embeddings.value_or(options.weights) : options.weights;
+  const WeightType type =
+      spec.role == Role::table ? table_type(options, spec.slot == Slot::embed_token) : options.weights;
   if (type == WeightType::source) return layout_as_stored(spec, weights, parts);
   if (type == WeightType::int4 && spec.scope != Scope::head) {
     if (const auto layout = int4_layout_as_stored(spec.role, options.group, weights, parts)) return *layout;
@@ -103,7 +104,7 @@ Layout layout_of(const SlotSpec& spec, const Options& options, const WeightFile&
     case Role::rows:
       return Layout::f32_rows;
     case Role::table:
-      return table_layout(options.embeddings.value_or(options.weights));
+      return table_layout(type);
     case Role::matrix:
       if (spec.scope == Scope::head && is_integer(options.weights)) return Layout::f32_n16;
       return matrix_layout(options.weights, options.group);
@@ -637,6 +638,8 @@ std::string quantisation_record(const Options& options, const Config& config, co
   record += "; embeddings " + tables;
   if (tables == "int8") record += " (one scale per row)";
   if (tables == "int4") record += " (one scale per 32 of a row)";
+  if (options.positions && slot_present(Slot::embed_position, config, 0))
+    record += std::string(", positions ") + type_name(*options.positions);
   if (options.weights != WeightType::source)
     record += std::string("; heads ") + (options.weights == WeightType::f16 ? "f16" : "f32");
   record += "; norms and biases f32";
@@ -679,6 +682,11 @@ Result<Input> open_input(const Options& options, std::vector<std::string>* notes
 }
 
 }  // namespace
+
+WeightType table_type(const Options& options, bool of_tokens) noexcept {
+  const WeightType embeddings = options.embeddings.value_or(options.weights);
+  return of_tokens ? embeddings : options.positions.value_or(embeddings);
+}
 
 Result<ModelContent> convert_folder(const Options& options, std::vector<std::string>* notes) noexcept try {
   ONEPASS_TRY_ASSIGN(input, open_input(options, notes));

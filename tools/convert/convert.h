@@ -28,6 +28,7 @@ struct Options {
   WeightType weights = WeightType::int8;   // of every product's matrix but the heads'
   uint32_t group = 32;                     // inputs that share a scale in int4 products: 32 or 64
   std::optional<WeightType> embeddings{};  // of every table; default: as the weights
+  std::optional<WeightType> positions{};   // of the tables of positions and segments; default: as the embeddings
   std::optional<AttentionType> attention{};     // default: i8 where the products are integers
   std::optional<Pool> pool{};                   // of a decoder: which token is pooled; default: the source's
   std::map<std::string, HeadKind> kinds{};      // by head; overrides the source
@@ -42,6 +43,9 @@ struct Options {
   // Changes codes and layouts when all tensors are known, before the model is asked for its own answers.
   std::function<Status(ModelContent&)> adjust{};
 };
+
+// Of the table of tokens, or of those of positions and segments.
+WeightType table_type(const Options& options, bool of_tokens) noexcept;
 
 // Everything that a file of these options holds, checked: every tensor of the architecture present in the source with
 // its shape, none left over. The weights are read and packed while the content is written. Errors name file and

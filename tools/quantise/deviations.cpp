@@ -36,7 +36,8 @@ std::vector<std::string> deviations(const convert::Options& options, const Model
     const TensorContent& tensor = content.tensors.at(at++);
     const Role role = need.spec->role;
     if ((role != Role::matrix && role != Role::table) || need.spec->scope == Scope::head) return {};
-    const WeightType type = role == Role::table ? options.embeddings.value_or(options.weights) : options.weights;
+    const WeightType type =
+        role == Role::table ? convert::table_type(options, need.spec->slot == Slot::embed_token) : options.weights;
     const std::string is = tensor.name + " is " + kernels::layout_name(tensor.layout);
     const auto wanted = asked(type);
     if (!wanted) {

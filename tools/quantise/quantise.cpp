@@ -2,6 +2,7 @@
 
 #include <new>
 
+#include "tools/quantise/centre.h"
 #include "tools/quantise/stages.h"
 
 namespace onepass::quantise {
@@ -40,6 +41,9 @@ Result<Report> quantise(const ModelContent& f32, const Options& options, ModelCo
   ONEPASS_TRY_ASSIGN(bench_pointer, Workbench::open(f32, content.config.attention));
   Workbench& bench = *bench_pointer;
   ONEPASS_TRY_ASSIGN(texts, bench.tokenize(options.texts));
+  bench.set_attention(f32.config.attention);
+  ONEPASS_TRY_ASSIGN(answers, bench.logits(texts, {}));
+  bench.set_attention(content.config.attention);
   Report report;
   for (size_t t = 0; t < content.tensors.size(); ++t) {
     const TensorContent& tensor = content.tensors[t];
@@ -95,6 +99,8 @@ Result<Report> quantise(const ModelContent& f32, const Options& options, ModelCo
       work_done(s * unit + unit / 2 + (p + 1) * unit / 2 / stage.products.size(), total);
     }
   }
+  ONEPASS_TRY_ASSIGN(biases, centre_heads(bench, texts, answers));
+  for (const size_t bias : biases) replace(content.tensors[bias], bench.read(bias));
   return report;
 } catch (const std::bad_alloc&) {
   return make_error(Code::out_of_memory, Error::no_offset, "calibration", "no memory for the moments of a layer");
