@@ -72,9 +72,16 @@ struct Error {
   static constexpr uint64_t no_offset = ~uint64_t{0};
 };
 
+// For MinGW `printf` is that of Windows' own C library, which the headers of C++ replace.
+#if defined(__MINGW32__)
+#define ONEPASS_PRINTF gnu_printf
+#else
+#define ONEPASS_PRINTF printf
+#endif
+
 // Builds an Error; `format` is printf's. Text that does not fit is cut at a character boundary.
-[[gnu::format(printf, 4, 5)]] Error make_error(Code code, uint64_t offset, std::string_view where, const char* format,
-                                               ...) noexcept;
+[[gnu::format(ONEPASS_PRINTF, 4, 5)]] Error make_error(Code code, uint64_t offset, std::string_view where,
+                                                       const char* format, ...) noexcept;
 
 // A value or an Error. Like std::expected (C++23), with what the library needs of it.
 template <class T>

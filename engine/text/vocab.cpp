@@ -42,7 +42,7 @@ uint32_t Vocab::look_up(const HashedKey& key) const noexcept {
   const size_t mask = slots_.size() - 1;
   const uint32_t tag = slot_tag(key.hash);
   for (uint32_t probe = 0; probe < probes_; ++probe) {
-    const uint32_t slot = slots_[(key.hash + probe) & mask];
+    const uint32_t slot = slots_[(static_cast<size_t>(key.hash) + probe) & mask];
     if (slot == 0) break;
     if ((slot & ~kSlotIdMask) == tag && equals(slot & kSlotIdMask, key)) return slot & kSlotIdMask;
   }
@@ -56,7 +56,7 @@ uint32_t Vocab::insert(uint32_t id, bool continuing) noexcept {
   const size_t mask = slots_.size() - 1;
   const uint32_t tag = slot_tag(key.hash);
   for (uint32_t probe = 0; probe < kMaxProbes; ++probe) {
-    uint32_t& slot = slots_[(key.hash + probe) & mask];
+    uint32_t& slot = slots_[(static_cast<size_t>(key.hash) + probe) & mask];
     if (slot == 0) {
       slot = tag | id;
       if (probe >= probes_) probes_ = probe + 1;

@@ -15,12 +15,12 @@ void add_norm_scalar(const AddNorm& op) noexcept {
     ref::Lanes16 squares;
     for (size_t i = 0; i < op.width; ++i) {
       const float d = z[i] - mean;
-      squares.lane[i % 16] = std::fma(d, d, squares.lane[i % 16]);
+      squares.lane[i % 16] = ref::fused(d, d, squares.lane[i % 16]);
     }
     const float r = 1.0f / std::sqrt(squares.sum() / width + op.eps);
     const float shift = -(mean * r);
     for (size_t i = 0; i < op.width; ++i) {
-      y[i] = std::fma(std::fma(z[i], r, shift), op.weight[i], op.bias != nullptr ? op.bias[i] : 0.0f);
+      y[i] = ref::fused(ref::fused(z[i], r, shift), op.weight[i], op.bias != nullptr ? op.bias[i] : 0.0f);
     }
   }
 }

@@ -11,16 +11,16 @@ constexpr size_t block_keys = 128;
 float score(const AttentionF32& op, const float* q, size_t i, size_t j) {
   const float* k = op.k + j * op.k_stride;
   float dot = 0.0f;
-  for (size_t e = 0; e < op.head_width; ++e) dot = std::fma(q[e], k[e], dot);
+  for (size_t e = 0; e < op.head_width; ++e) dot = ref::fused(q[e], k[e], dot);
   size_t row = 0;
   if (op.relative != nullptr) {
     const RelativeTerms& r = *op.relative;
     row = r.index[static_cast<ptrdiff_t>(op.window.first + i) - static_cast<ptrdiff_t>(j)];
     for (size_t e = 0; e < op.head_width && r.key_table != nullptr; ++e) {
-      dot = std::fma(q[e], r.key_table[row * r.key_stride + e], dot);
+      dot = ref::fused(q[e], r.key_table[row * r.key_stride + e], dot);
     }
     for (size_t e = 0; e < op.head_width && r.query_table != nullptr; ++e) {
-      dot = std::fma(k[e], r.query_table[row * r.query_stride + e], dot);
+      dot = ref::fused(k[e], r.query_table[row * r.query_stride + e], dot);
     }
   }
   float s = op.scale * dot;
@@ -43,10 +43,10 @@ void attend(const AttentionF32& op, const float* q, size_t i, float* out) {
     }
     for (size_t t = from; t < to; ++t) p[t - block] = ref::exp_f32(p[t - block] - new_top);
     const float a = ref::exp_f32(top - new_top);
-    sum = std::fma(sum, a, ref::lanes16_sum(p, block_keys));
+    sum = ref::fused(sum, a, ref::lanes16_sum(p, block_keys));
     for (size_t e = 0; e < op.head_width; ++e) {
       float mixed = mix[e] * a;
-      for (size_t t = from; t < to; ++t) mixed = std::fma(p[t - block], op.v[t * op.v_stride + e], mixed);
+      for (size_t t = from; t < to; ++t) mixed = ref::fused(p[t - block], op.v[t * op.v_stride + e], mixed);
       mix[e] = mixed;
     }
     top = new_top;

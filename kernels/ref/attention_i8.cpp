@@ -95,11 +95,11 @@ void attend(const AttentionI8& op, const float* q_rows, float* out_rows, float k
       const float new_top = first || block_top > top_before ? block_top : top_before;
       const float a = first ? 0.0f : ref::exp_f32((top_before - new_top) * weight_unit);
       const float b = ref::exp_f32((block_top - new_top) * weight_unit);
-      sum = std::fma(static_cast<float>(code_sum), b, sum * a);
+      sum = ref::fused(static_cast<float>(code_sum), b, sum * a);
       for (size_t e = 0; e < width; ++e) {
         int32_t mixed = 0;
         for (size_t t = from; t < to; ++t) mixed += codes[t - from] * v_codes[t * width + e];
-        mix[e] = std::fma(static_cast<float>(mixed), b, mix[e] * a);
+        mix[e] = ref::fused(static_cast<float>(mixed), b, mix[e] * a);
       }
       top_before = new_top;
       first = false;
@@ -107,7 +107,7 @@ void attend(const AttentionI8& op, const float* q_rows, float* out_rows, float k
     const float inverse = std::isnan(steps.scale) ? NAN : 1.0f / sum;
     for (size_t e = 0; e < width; ++e) {
       const Steps v(v_range[e].distance(), v_range[e].finite);
-      out[e] = std::fma(mix[e] * inverse, v.scale, v_range[e].center());
+      out[e] = ref::fused(mix[e] * inverse, v.scale, v_range[e].center());
     }
   }
 }

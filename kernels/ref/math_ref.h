@@ -15,11 +15,29 @@
 
 namespace onepass::kernels::ref {
 
+// x y + z, rounded once, in operations of double: the product is exact, and a sum rounded to odd rounds again to the
+// float that is nearest to the exact one.
+inline float fused_in_double(float x, float y, float z) {
+  const double product = static_cast<double>(x) * y, sum = product + z;
+  const double part = sum - product, rest = (product - (sum - part)) + (z - part);
+  auto bits = std::bit_cast<uint64_t>(sum);
+  if ((rest > 0 || rest < 0) && bits % 2 == 0) bits = (rest > 0) == (sum > 0) ? bits + 1 : bits - 1;
+  return static_cast<float>(std::bit_cast<double>(bits));
+}
+
+inline float fused(float x, float y, float z) {
+#if defined(__MINGW32__)
+  return fused_in_double(x, y, z);  // fmaf of its C library is not exact: every fifth result of random floats was wrong
+#else
+  return std::fma(x, y, z);
+#endif
+}
+
 // Horner's rule, highest coefficient first.
 template <size_t n>
 float polynomial(const float (&coefficients)[n], float x) {
   float sum = coefficients[n - 1];
-  for (size_t i = n - 1; i-- > 0;) sum = std::fma(sum, x, coefficients[i]);
+  for (size_t i = n - 1; i-- > 0;) sum = fused(sum, x, coefficients[i]);
   return sum;
 }
 
@@ -31,9 +49,9 @@ inline float half_power_of_two(float magic_plus_n) {
 // exp(x); 0 below exp_lowest, NaN for NaN.
 inline float exp_f32(float x) {
   const float y = exp_highest < x ? exp_highest : x;
-  const float shifted = std::fma(y, log2_e, exponent_magic);
+  const float shifted = fused(y, log2_e, exponent_magic);
   const float n = shifted - exponent_magic;
-  const float r = std::fma(n, -ln2_low, std::fma(n, -ln2_high, y));
+  const float r = fused(n, -ln2_low, fused(n, -ln2_high, y));
   const float result = polynomial(exp_poly, r) * half_power_of_two(shifted);
   return y < exp_lowest ? 0.0f : result;
 }
@@ -46,7 +64,7 @@ float gelu_f32(const float (&root_poly)[n], float end, float x) {
   const float root = polynomial(root_poly, t);
   const float square = root * root;
   const float positive = x < 0.0f ? 0.0f : x;
-  return std::fma(-(t * square), square, positive);
+  return fused(-(t * square), square, positive);
 }
 
 // 0.5 x (1 + erf(x / sqrt 2)).
@@ -64,7 +82,7 @@ inline float tanh_f32(float x) {
   const float magnitude = std::fabs(x);
   const float t = tanh_end < magnitude ? tanh_end : magnitude;
   const float s = t * t;
-  const float small = std::fma(s * polynomial(tanh_poly, s), t, t);
+  const float small = fused(s * polynomial(tanh_poly, s), t, t);
   const float large = 1.0f - 2.0f / (exp_f32(t + t) + 1.0f);
   return std::copysign(t < tanh_split ? small : large, x);
 }

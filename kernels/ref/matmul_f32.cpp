@@ -14,7 +14,7 @@ void matmul_f32_scalar(const MatmulF32& op) noexcept {
         const float w = op.layout == Layout::f16_n16    ? ref::f32_from_f16(w_16[i])
                         : op.layout == Layout::bf16_n16 ? ref::f32_from_bf16(w_16[i])
                                                         : w_f32[i];
-        sum = std::fma(op.a[m * op.a_stride + k], w, sum);
+        sum = ref::fused(op.a[m * op.a_stride + k], w, sum);
       }
       op.c[m * op.c_stride + n] = sum + (op.bias != nullptr ? op.bias[n] : 0.0f);
     }

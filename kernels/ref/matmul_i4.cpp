@@ -37,11 +37,11 @@ void matmul_i4_scalar(const MatmulI4& op) noexcept {
           a_sum += x;
         }
         const size_t at = g % 2 * 32 + n % 32;
-        acc = std::fma(static_cast<float>(sum), f16_at(scales, at), acc);
-        if (minimum) acc = std::fma(static_cast<float>(a_sum), f16_at(scales, 64 + at), acc);
+        acc = ref::fused(static_cast<float>(sum), f16_at(scales, at), acc);
+        if (minimum) acc = ref::fused(static_cast<float>(a_sum), f16_at(scales, 64 + at), acc);
       }
       float& c = op.c[m * op.c_stride + n];
-      c = std::fma(acc, op.a_scale[m], op.bias != nullptr ? op.bias[n] : 0.0f);
+      c = ref::fused(acc, op.a_scale[m], op.bias != nullptr ? op.bias[n] : 0.0f);
       activate_scalar({.x = &c, .rows = 1, .width = 1, .stride = 1, .act = op.act});
       if (op.peak != nullptr) {
         int32_t& peak = op.peak[m * 16 + n % 16];

@@ -23,7 +23,7 @@ void matmul_i4z_scalar(const MatmulI4Z& op) noexcept {
       }
       const float bias = op.bias != nullptr ? op.bias[n] : 0.0f;
       float& c = op.c[m * op.c_stride + n];
-      c = std::fma(static_cast<float>(sum) * w_scale[n], op.a_scale[m], bias);
+      c = ref::fused(static_cast<float>(sum) * w_scale[n], op.a_scale[m], bias);
       activate_scalar({.x = &c, .rows = 1, .width = 1, .stride = 1, .act = op.act});
       if (op.peak != nullptr) {
         int32_t& peak = op.peak[m * 16 + n % 16];

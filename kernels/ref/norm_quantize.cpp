@@ -19,13 +19,13 @@ void norm_quantize_scalar(const NormQuantize& op) noexcept {
     ref::Lanes16 squares;
     for (size_t i = 0; i < op.width; ++i) {
       const float d = op.rms ? z[i] : z[i] - mean;
-      squares.lane[i % 16] = std::fma(d, d, squares.lane[i % 16]);
+      squares.lane[i % 16] = ref::fused(d, d, squares.lane[i % 16]);
     }
     const float r = 1.0f / std::sqrt(squares.sum() / width + op.eps);
     const float shift = -(mean * r);
     const auto normal = [&](size_t i) {
       if (op.rms) return (z[i] * r) * (op.weight_offset + op.weight[i]);
-      return std::fma(std::fma(z[i], r, shift), op.weight[i], op.bias != nullptr ? op.bias[i] : 0.0f);
+      return ref::fused(ref::fused(z[i], r, shift), op.weight[i], op.bias != nullptr ? op.bias[i] : 0.0f);
     };
 
     int8_t* codes = op.codes + row * op.codes_stride;

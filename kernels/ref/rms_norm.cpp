@@ -14,7 +14,7 @@ void rms_norm_scalar(const RmsNorm& op) noexcept {
       ref::Lanes16 squares;
       for (size_t i = 0; i < op.width; ++i) {
         z[i] = residual != nullptr ? x[i] + residual[i] : x[i];
-        squares.lane[i % 16] = std::fma(z[i], z[i], squares.lane[i % 16]);
+        squares.lane[i % 16] = ref::fused(z[i], z[i], squares.lane[i % 16]);
       }
       const float r = 1.0f / std::sqrt(squares.sum() / static_cast<float>(op.width) + op.eps);
       for (size_t i = 0; i < op.width; ++i) y[i] = (z[i] * r) * (op.weight_offset + op.weight[i]);

@@ -12,8 +12,8 @@ void rope_scalar(const Rope& op) noexcept {
       float* x = op.x + row * op.stride + head * op.head_stride;
       for (size_t i = 0; i < half; ++i) {
         const float a = x[i], b = x[i + half];
-        x[i] = std::fma(-b, sin[i], a * cos[i]);
-        x[i + half] = std::fma(b, cos[i], a * sin[i]);
+        x[i] = ref::fused(-b, sin[i], a * cos[i]);
+        x[i + half] = ref::fused(b, cos[i], a * sin[i]);
       }
     }
   }

@@ -5,6 +5,7 @@
 #include <bit>
 #include <cmath>
 #include <cstdlib>
+#include <random>
 
 #include "kernels/ref/math_ref.h"
 #include "tests/kernels/compare.h"
@@ -125,6 +126,40 @@ TEST(Math, Silu) {
 }
 
 // The sweep finds an error of a few units in the last place, so the bounds above mean something.
+// What Windows computes, against the processor's or the C library's fused operation.
+TEST(Math, FusedInDouble) {
+  std::mt19937 random(27);
+  size_t twice_rounded_differs = 0;
+  const auto compare = [&](float x, float y, float z) {
+    const float expected = std::fma(x, y, z), value = ref::fused_in_double(x, y, z);
+    if (std::isnan(expected)) {
+      EXPECT_TRUE(std::isnan(value)) << x << ' ' << y << ' ' << z;
+    } else {
+      EXPECT_EQ(std::bit_cast<uint32_t>(value), std::bit_cast<uint32_t>(expected)) << x << ' ' << y << ' ' << z;
+    }
+    twice_rounded_differs += static_cast<float>(static_cast<double>(x) * y + z) != expected && !std::isnan(expected);
+  };
+  for (int i = 0; i < 1'000'000; ++i) {
+    const float x = std::bit_cast<float>(static_cast<uint32_t>(random()));
+    const float y = std::bit_cast<float>(static_cast<uint32_t>(random()));
+    // The sum is near the product or its last bit, or anything.
+    float z = std::bit_cast<float>(static_cast<uint32_t>(random()));
+    if (i % 3 != 0 && std::isnormal(x) && std::isnormal(y)) {
+      const int exponent = std::ilogb(x) + std::ilogb(y) - static_cast<int>(random() % 60);
+      z = std::ldexp(static_cast<float>(random() % 16777216) - 8388608.0f, exponent);
+    }
+    compare(x, y, z);
+    // Halfway between two floats but for a sum far below.
+    compare(1.0f + static_cast<float>(random() % 4096) * 0x1p-12f, 1.0f + 0x1p-12f, i % 2 == 0 ? 0x1p-60f : -0x1p-60f);
+  }
+  for (const float x : {0.0f, -0.0f, 1.0f, kInf, -kInf, kNan, 0x1p-149f, 0x1.fffffep127f}) {
+    for (const float y : {0.0f, -1.0f, kInf, 0x1p-149f, 0x1.fffffep127f}) {
+      for (const float z : {0.0f, -0.0f, 1.0f, -kInf, 0x1p-149f, -0x1p-149f}) compare(x, y, z);
+    }
+  }
+  EXPECT_GT(twice_rounded_differs, 0u) << "the test has no case in which rounding twice is wrong";
+}
+
 TEST(Math, SweepFindsASmallScaleError) {
   const auto wrong = [](float x) { return ref::tanh_f32(x) * 1.0000005f; };
   const auto exact = [](long double x) { return std::tanh(x); };

@@ -5,6 +5,12 @@ set(ONEPASS_TOKENIZERS "" CACHE STRING "Kinds of tokenizers: wordpiece;bpe;unigr
 set(ONEPASS_ARCHITECTURES "" CACHE STRING "Blocks of encoders;decoders")
 set(ONEPASS_WEIGHTS "" CACHE STRING "Types of weights besides floats: int8;int4")
 
+# g++ for Windows does not align the stack for registers of 256 bits (GCC bug 54412); clang does.
+if(MINGW AND CMAKE_CXX_COMPILER_ID STREQUAL "GNU" AND NOT ONEPASS_LEVELS STREQUAL "scalar")
+  message(WARNING "Onepass: g++ for Windows cannot build the fast kernels: ONEPASS_LEVELS is scalar. Use clang.")
+  set(ONEPASS_LEVELS scalar)
+endif()
+
 # MinSizeRel leaves out the tables that only a debugger's or a profiler's walk through the library's frames needs: 7 %.
 set(ONEPASS_SMALL_FLAGS $<$<CONFIG:MinSizeRel>:-fno-asynchronous-unwind-tables>)
 

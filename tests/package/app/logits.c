@@ -1,4 +1,4 @@
-/* The logits of texts, bit for bit: logits MODEL TEXT...   What one platform prints, every other does. */
+/* The logits of texts, bit for bit: logits MODEL <TEXTS, one a line. What one platform prints, every other does. */
 #include <onepass/onepass.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -9,7 +9,8 @@ int main(int argc, char** argv) {
   onepass_model_info info = ONEPASS_INIT(onepass_model_info);
   onepass_model* model;
   onepass_session* session;
-  if (argc < 3) return 2;
+  char line[1024];
+  if (argc != 2) return 2;
   if (onepass_model_open(argv[1], NULL, &model, &error) || onepass_session_open(model, NULL, &session, &error)) {
     fprintf(stderr, "%s: %s\n", error.where, error.message);
     return 1;
@@ -18,8 +19,8 @@ int main(int argc, char** argv) {
   if (onepass_model_get_info(model, &info)) return 1;
   float* scores = malloc(2 * info.class_count * sizeof(float));
   float* logits = scores + info.class_count;
-  for (int i = 2; i < argc; ++i) {
-    onepass_string text = {argv[i], strlen(argv[i])};
+  while (fgets(line, sizeof line, stdin) != NULL) {
+    onepass_string text = {line, strcspn(line, "\r\n")};
     onepass_result result;
     if (onepass_classify(session, &text, 1, NULL, &result, scores, logits, &error)) return 1;
     for (uint32_t c = 0; c < info.class_count; ++c) {
