@@ -13,7 +13,8 @@ used=$out/used.ids
 grep -vn '^\[unused' "$model/vocab.txt" | awk -F: '{print $1 - 1}' >"$used"
 
 "$onepass" convert "$model" -o "$out/int8.onepass" --weights int8
-"$onepass" convert "$model" -o "$out/int4.onepass" --weights int4 --trim-vocabulary "$used" \
+"$onepass" convert "$model" -o "$out/int4.onepass" --weights int4 --positions int8 --trim-vocabulary "$used" \
+  --thresholds "$model/int4.thresholds" \
   --calibration "$texts" --calibration-texts 2048
 "$onepass" convert "$model" -o "$out/smallest.onepass" --weights int4 --trim-vocabulary "$model/smallest.ids" \
   --calibration "$texts" --calibration-texts 2048

@@ -143,6 +143,11 @@ TEST_F(Convert, Thresholds) {
   EXPECT_TRUE(contains(fail("multi_label", {"--thresholds", file("word", "half\n")}), "not a number"));
   EXPECT_TRUE(
       contains(fail("multi_label", {"--thresholds", file("nan", "0.5\nnan\n")}), "line 2: 'nan' is not a number"));
+  // Beside a head of values it is still clear whose they are.
+  const Json heads =
+      convert("own_heads", {"--thresholds", file("nine", "0.1\n0.2\n0.3\n0.4\n0.5\n0.6\n0.7\n0.8\n0.9\n")});
+  EXPECT_NEAR(heads["heads"][0]["thresholds"][8].get<double>(), 0.9, 1e-7);
+  std::filesystem::remove(out());
   EXPECT_TRUE(contains(fail("two_classes", {"--thresholds", file("two", "0.1\n0.2\n")}), "multi_label"))
       << "a single_label head has none, and says so";
 }

@@ -350,8 +350,8 @@ Result<Source> read_source(const Input& input, const Options& options, std::vect
 }
 
 Status apply_overrides(const Options& options, std::vector<HeadSpec>& heads) {
-  if ((!options.labels.empty() || !options.thresholds.empty()) && heads.size() != 1) {
-    return fail(Code::invalid_argument, "--labels", "labels and thresholds can be given for a model of one head alone");
+  if (!options.labels.empty() && heads.size() != 1) {
+    return fail(Code::invalid_argument, "--labels", "labels can be given for a model of one head alone");
   }
   if (!options.labels.empty()) {
     if (options.labels.size() != heads[0].labels.size()) {
@@ -361,12 +361,12 @@ Status apply_overrides(const Options& options, std::vector<HeadSpec>& heads) {
     heads[0].labels = options.labels;
   }
   if (!options.thresholds.empty()) {
-    if (heads[0].kind != HeadKind::multi_label) {
+    const auto has_thresholds = [](const HeadSpec& head) { return head.kind == HeadKind::multi_label; };
+    if (std::count_if(heads.begin(), heads.end(), has_thresholds) != 1) {
       return fail(Code::invalid_argument, "--thresholds",
-                  "the head %s is %s, and thresholds belong to multi_label heads", heads[0].name.c_str(),
-                  name_of(heads[0].kind));
+                  "thresholds belong to a multi_label head, and can be given where the model has one such head");
     }
-    heads[0].thresholds = options.thresholds;
+    std::find_if(heads.begin(), heads.end(), has_thresholds)->thresholds = options.thresholds;
   }
   const auto is_regression = [](const HeadSpec& head) { return head.kind == HeadKind::regression; };
   if (options.range && std::none_of(heads.begin(), heads.end(), is_regression)) {
