@@ -8,15 +8,19 @@ cd "$(dirname "$0")/.."
 ensure_packages "${build_packages[@]}" "${test_packages[@]}"
 export CTEST_PARALLEL_LEVEL=2
 
-preset() {
-  echo "== $1 =="
+build() {
   cmake --preset "$1" >"build/$1.log" 2>&1 && cmake --build --preset "$1" >>"build/$1.log" 2>&1 ||
     { grep -E 'error|warning|FAILED|CMake Error' -A 3 "build/$1.log" | head -n 60; echo "onepass: build $1 failed: build/$1.log" >&2; return 1; }
-  ctest --preset "$1"
+}
+
+preset() {
+  echo "== $1 =="
+  build "$1" && ctest --preset "$1"
 }
 
 package() {
   echo "== package: an app built against the installed library =="
+  build release
   tests/package/test.sh build/release
 }
 
