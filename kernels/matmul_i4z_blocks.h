@@ -2,7 +2,8 @@
 // multiply. Only for sources of one level; internal linkage.
 //
 // What is expanded serves all rows, and waits in the nearest two caches: a few panels, or as many inputs of one as
-// fit. A longer K is a product in parts.
+// fit. A longer K is a product in parts of equal length, one after the other for each panel, so that a short text reads
+// the weights from end to end; the sums of a row begin in the first part.
 #pragma once
 
 #include "kernels/matmul_i4z.h"
@@ -19,7 +20,7 @@ static_assert(i4z_part_inputs % 128 == 0 && i4z_short_part_inputs % 128 == 0);
 constexpr size_t i4z_rows = 10 * group_rows;
 
 // Bytes by which packed codes are fetched ahead while they are expanded.
-constexpr size_t i4z_near_distance = 2048;
+constexpr size_t i4z_near_distance = 1024;
 
 // The inputs [k, k + inputs) of the op, as an int8 product; `inputs` whole groups of four.
 ONEPASS_INLINE MatmulI8 int8_part(const MatmulI4Z& op, size_t m, size_t rows, size_t k, size_t inputs) {
@@ -57,11 +58,16 @@ struct RowGroups {
   ONEPASS_INLINE static int32_t start(const int8_t* a, size_t k_end) { return Level::start(a, k_end); }
   template <class PanelOf>
   ONEPASS_INLINE void multiply(const MatmulI8& part, size_t panels, PanelOf panel_of, const int32_t* start) const {
+    // What the next panel has to read is asked for over all the arithmetic that a short text has: a cache keeps only so
+    // many lines under way, and one block of 16 rows would be through before they came.
+    const size_t rows = part.m < group_rows ? part.m : group_rows;
+    const size_t blocks = (rows + block_rows<Level>(rows) - 1) / block_rows<Level>(rows);
     for (size_t first = 0; first < part.m; first += group_rows) {
       const size_t end = part.m - first < group_rows ? part.m : first + group_rows;
       for (size_t i = 0; i < panels; ++i) {
         Panel panel = panel_of(i);
-        if (first != 0) panel.fetching = 0;
+        panel.fetching = first == 0 ? blocks : 0;
+        panel.next_step /= blocks;
         Level::panel({part, panel, first, end, start + first});
       }
     }
@@ -73,7 +79,7 @@ struct RowGroups {
 template <class Rows, class ExpandPair>
 ONEPASS_INLINE void multiply_i4z(const MatmulI4Z& op, ExpandPair expand_pair) {
   alignas(64) uint8_t codes[i4z_expanded_bytes];
-  int32_t start[i4z_rows];
+  int32_t start[i4z_rows], zeros[i4z_rows] = {};
   const size_t group = group_size(op.layout), pair_bytes = i4_pair_bytes(op.layout);
   const size_t panel_bytes = i4_panel_bytes(op.layout, op.k), k_end = round_up(op.k, 4);
   const auto* packed = static_cast<const uint8_t*>(op.w);
@@ -82,16 +88,17 @@ ONEPASS_INLINE void multiply_i4z(const MatmulI4Z& op, ExpandPair expand_pair) {
     const size_t count = op.m - m < i4z_rows ? op.m - m : i4z_rows;
     const Rows rows(count);
     const bool few = count <= Rows::shared_rows;
-    const size_t most_inputs = few ? i4z_short_part_inputs : i4z_part_inputs;
-    for (size_t k = 0; k < k_end; k += most_inputs) {
-      const size_t inputs = k_end - k < most_inputs ? k_end - k : most_inputs;
-      const MatmulI8 part = int8_part(op, m, count, k, inputs);
-      for (size_t i = 0; i < count; ++i) start[i] = Rows::start(part.a + i * op.a_stride, inputs);
-      // With few rows one panel is expanded at a time, and multiplied out of the nearest cache.
-      const size_t expanded_bytes = round_up(inputs, 2 * group) * 32;
-      const size_t most_panels = few ? 1 : i4z_expanded_bytes / expanded_bytes;
-      for (size_t n = op.n_begin; n < op.n_end; n += most_panels * 32) {
-        const size_t left = (op.n_end - n + 31) / 32, panels = left < most_panels ? left : most_panels;
+    const size_t part_limit = few ? i4z_short_part_inputs : i4z_part_inputs;
+    const size_t parts = (k_end + part_limit - 1) / part_limit;
+    const size_t most_inputs = round_up((k_end + parts - 1) / parts, 2 * group);
+    const size_t expanded_bytes = most_inputs * 32, part_bytes = most_inputs / (2 * group) * pair_bytes;
+    const size_t most_panels = few ? 1 : i4z_expanded_bytes / expanded_bytes;
+    for (size_t i = 0; i < count; ++i) start[i] = Rows::start(op.a + (m + i) * op.a_stride, k_end);
+    for (size_t n = op.n_begin; n < op.n_end; n += most_panels * 32) {
+      const size_t left = (op.n_end - n + 31) / 32, panels = left < most_panels ? left : most_panels;
+      for (size_t k = 0; k < k_end; k += most_inputs) {
+        const size_t inputs = k_end - k < most_inputs ? k_end - k : most_inputs;
+        const MatmulI8 part = int8_part(op, m, count, k, inputs);
         const uint8_t* source = packed + n / 32 * panel_bytes + k / (2 * group) * pair_bytes;
         for (size_t i = 0; i < panels; ++i) {
           expand_panel(source + i * panel_bytes, group, pair_bytes, inputs, codes + i * expanded_bytes, expand_pair);
@@ -103,13 +110,13 @@ ONEPASS_INLINE void multiply_i4z(const MatmulI4Z& op, ExpandPair expand_pair) {
                        .bias = op.bias != nullptr ? op.bias + channel : nullptr,
                        .n = channel,
                        .count = op.n_end - channel < 32 ? op.n_end - channel : 32,
-                       .next = source + (panels + i) * panel_bytes,
-                       .next_step = 64,
+                       .next = source + (few ? part_bytes : (panels + i) * panel_bytes),
+                       .next_step = pair_bytes / (group / 2),
                        .fetching = 1,
                        .continued = k != 0,
                        .continues = k + inputs < k_end};
         };
-        rows.multiply(part, panels, panel_of, start);
+        rows.multiply(part, panels, panel_of, k == 0 ? start : zeros);
       }
     }
   }
