@@ -1,7 +1,10 @@
 #include <algorithm>
+#include <atomic>
 #include <cmath>
 #include <cstring>
+#include <limits>
 
+#include "kernels/pack/channels.h"
 #include "kernels/pack/fit.h"
 #include "kernels/pack/pack.h"
 #include "kernels/ref/math_ref.h"
@@ -60,27 +63,39 @@ void store_nibble(uint8_t& byte, bool high, unsigned nibble) {
 }
 
 // Half to even, within 0..15. NaN gives 0.
-unsigned nearest_nibble(float x) {
-  const float rounded = (x + round_magic) - round_magic;
-  return rounded >= 15.0f ? 15u : rounded > 0.0f ? static_cast<unsigned>(rounded) : 0u;
+float nearest_nibble(float x) {
+  const float rounded = (x + round_magic) - round_magic, positive = rounded > 0.0f ? rounded : 0.0f;
+  return positive < 15.0f ? positive : 15.0f;
 }
 
 // One group as value = scale * (nibble - zero) + minimum, with zero 8 and minimum 0, or zero 0.
 struct Group {
   uint16_t scale = 0, minimum = 0;
-  double error = 0;  // squared, weighted
-  uint8_t nibbles[64] = {};
+  double error = 0;  // squared, weighted; what exceeds `most` may be less than all of it
+  float inverse = 0, f32_minimum = 0, zero = 0;
 
-  Group(const float* w, const float* importance, size_t count, float wanted_scale, float wanted_minimum, bool symmetric)
-      : scale(f16_from_f32(wanted_scale)), minimum(f16_from_f32(wanted_minimum)) {
-    const float s = ref::f32_from_f16(scale), m = ref::f32_from_f16(minimum);
-    const float inverse = s == 0.0f ? 0.0f : 1.0f / s, zero = symmetric ? 8.0f : 0.0f;
-    for (size_t i = 0; i < count; ++i) {
-      nibbles[i] = static_cast<uint8_t>(nearest_nibble((w[i] - m) * inverse + zero));
-      const double off = static_cast<double>(std::fma(static_cast<float>(nibbles[i]) - zero, s, m)) - w[i];
-      error += importance == nullptr ? off * off : off * off * static_cast<double>(importance[i]);
+  Group(const float* w, const float* importance, size_t count, float wanted_scale, float wanted_minimum, bool symmetric,
+        double most = std::numeric_limits<double>::infinity())
+      : scale(f16_from_f32(wanted_scale)), minimum(f16_from_f32(wanted_minimum)), zero(symmetric ? 8.0f : 0.0f) {
+    const float s = ref::f32_from_f16(scale);
+    f32_minimum = ref::f32_from_f16(minimum);
+    inverse = s == 0.0f ? 0.0f : 1.0f / s;
+    // Most candidates are worse before their end.
+    for (size_t begin = 0; begin < count && error <= most; begin += 16) {
+      const size_t end = std::min(count, begin + 16);
+      double squares[16];
+      for (size_t i = begin; i < end; ++i) {
+        // Exact in double: 4 bits times 11, plus 11.
+        const double value = static_cast<double>(nibble(w[i]) - zero) * static_cast<double>(s) + f32_minimum;
+        const double off = static_cast<double>(static_cast<float>(value)) - static_cast<double>(w[i]);
+        squares[i - begin] = off * off;
+      }
+      for (size_t i = begin; i < end; ++i) {
+        error += importance == nullptr ? squares[i - begin] : squares[i - begin] * static_cast<double>(importance[i]);
+      }
     }
   }
+  float nibble(float w) const { return nearest_nibble((w - f32_minimum) * inverse + zero); }
   bool finite() const { return (scale & f16_infinity) != f16_infinity && (minimum & f16_infinity) != f16_infinity; }
   void take_better(const Group& other) {
     if (other.finite() && other.error < error) *this = other;
@@ -97,7 +112,7 @@ Group quantize_symmetric(const float* w, const float* importance, size_t count) 
   const float most = importance == nullptr ? 9.7f : 16.0f, stride = importance == nullptr ? 0.2f : 0.1f;
   for (const float sign : {1.0f, -1.0f}) {
     for (float steps = 5.6f; steps < most; steps += stride) {
-      best.take_better(Group(w, importance, count, sign * absmax / steps, 0.0f, true));
+      best.take_better(Group(w, importance, count, sign * absmax / steps, 0.0f, true, best.error));
     }
   }
   return best;
@@ -109,8 +124,8 @@ Group quantize_with_minimum(const float* w, const float* importance, size_t coun
   Group best(w, importance, count, range / 15.0f, *low, false);
   for (float cut_low = 0.0f; cut_low < most; cut_low += 0.02f) {
     for (float cut_high = 0.0f; cut_high < most; cut_high += 0.02f) {
-      best.take_better(
-          Group(w, importance, count, range * (1.0f - cut_low - cut_high) / 15.0f, *low + range * cut_low, false));
+      best.take_better(Group(w, importance, count, range * (1.0f - cut_low - cut_high) / 15.0f, *low + range * cut_low,
+                             false, best.error));
     }
   }
   return best;
@@ -128,27 +143,34 @@ PackResult quantize_i4(Layout layout, const float* w, size_t n, size_t k, void* 
   auto* bytes = static_cast<uint8_t*>(out);
   fill_padding(layout, n, k, bytes);
   const Places at(layout, k);
-  const size_t group = group_size(layout);
-  for (size_t channel = 0; channel < n; ++channel) {
-    for (size_t g = 0; g * group < k; ++g) {
+  const size_t group = group_size(layout), groups = i4_groups(layout, k);
+  std::atomic<size_t> first_failure = n * groups;
+  over_channels(n, [&](size_t channel) {
+    for (size_t g = 0; g < groups; ++g) {
       const float* values = w + channel * k + g * group;
       const size_t count = std::min(group, k - g * group);
       const Group best = has_minimum(layout) ? quantize_with_minimum(values, nullptr, count)
                                              : quantize_symmetric(values, nullptr, count);
       if (!best.finite()) {
-        const auto beyond = [](float a, float b) { return std::fabs(a) < std::fabs(b); };
-        const float* largest = std::max_element(values, values + count, beyond);
-        return {PackStatus::f16_overflow, static_cast<size_t>(largest - w)};
+        size_t first = first_failure;
+        while (channel * groups + g < first && !first_failure.compare_exchange_weak(first, channel * groups + g)) {
+        }
+        return;
       }
       for (size_t i = 0; i < count; ++i) {
         const size_t input = g * group + i;
-        store_nibble(bytes[at.nibble(channel, input)], at.in_high_half(input), best.nibbles[i]);
+        store_nibble(bytes[at.nibble(channel, input)], at.in_high_half(input),
+                     static_cast<unsigned>(best.nibble(values[i])));
       }
       std::memcpy(bytes + at.scale(channel, g), &best.scale, 2);
       if (has_minimum(layout)) std::memcpy(bytes + at.minimum(channel, g), &best.minimum, 2);
     }
-  }
-  return {};
+  });
+  if (first_failure == n * groups) return {};
+  const size_t first = first_failure / groups * k + first_failure % groups * group;
+  const auto beyond = [](float a, float b) { return std::fabs(a) < std::fabs(b); };
+  const float* largest = std::max_element(w + first, w + first + std::min(group, k - first % k), beyond);
+  return {PackStatus::f16_overflow, static_cast<size_t>(largest - w)};
 }
 
 PackResult pack_i4(Layout layout, const I4Weights& weights, size_t n, size_t k, void* out) {

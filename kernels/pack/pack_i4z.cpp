@@ -3,6 +3,7 @@
 #include <cstring>
 #include <vector>
 
+#include "kernels/pack/channels.h"
 #include "kernels/pack/fit.h"
 #include "kernels/pack/pack.h"
 #include "kernels/ref/math_ref.h"
@@ -125,12 +126,12 @@ void quantize_i4z(Layout layout, const float* w, size_t n, size_t k, void* out) 
   auto* scales = reinterpret_cast<float*>(bytes + scales_at);
   std::fill(scales, scales + scale_count(layout, n), 1.0f);
   const Places at(layout, k);
-  std::vector<StepGroup> groups(i4_groups(layout, k));
-  std::vector<float> row(k);
-  for (size_t channel = 0; channel < n; ++channel) {
+  over_channels(n, [&](size_t channel) {
     float absmax = 0.0f;
     for (size_t i = 0; i < k; ++i) absmax = std::fmax(absmax, std::fabs(w[channel * k + i]));
-    if (absmax < smallest_absmax) continue;
+    if (absmax < smallest_absmax) return;
+    std::vector<StepGroup> groups(i4_groups(layout, k));
+    std::vector<float> row(k);
     for (size_t i = 0; i < k; ++i) row[i] = w[channel * k + i] / absmax;
     const float scale = fit_step_channel(row.data(), nullptr, k, at.group, groups);
     // With the codes chosen, least squares give the scale: sum(w * code) / sum(code^2).
@@ -151,7 +152,7 @@ void quantize_i4z(Layout layout, const float* w, size_t n, size_t k, void* out) 
       bytes[at.factors(channel, g)] = static_cast<uint8_t>(factors);
     }
     scales[channel] = static_cast<float>(product / square) * absmax;
-  }
+  });
 }
 
 PackResult pack_i4z(Layout layout, const StepWeights& weights, size_t n, size_t k, void* out) {
