@@ -69,16 +69,22 @@ std::string replace(const std::string& text, const std::string& from, const std:
 Value split(const std::string& text, const Value& separator, int64_t most) {
   List parts;
   if (separator.undefined() || separator.none()) {
-    std::string rest = trim(text, true, false);
-    while (!rest.empty()) {
-      size_t end = 0;
-      while (end < rest.size() && !trim(rest.substr(end, 1), true, false).empty()) ++end;
-      if (end == rest.size() || most-- == 0) {
-        parts.emplace_back(most < -1 ? trim(rest, false, true) : rest);
-        break;
+    // Words between white space; once `most` of them are taken, what is left is one more, with its white space.
+    const std::vector<std::string> all = characters(text);
+    size_t at = 0;
+    const auto skip = [&](bool space) {
+      while (at < all.size() && is_space(all[at]) == space) ++at;
+    };
+    for (skip(true); at < all.size(); skip(true)) {
+      const size_t begin = at;
+      if (most-- == 0) {
+        at = all.size();
+      } else {
+        skip(false);
       }
-      parts.emplace_back(rest.substr(0, end));
-      rest = trim(rest.substr(end), true, false);
+      std::string part;
+      for (size_t i = begin; i < at; ++i) part += all[i];
+      parts.emplace_back(std::move(part));
     }
     return make_list(std::move(parts));
   }

@@ -278,16 +278,18 @@ List items_of(const Value& value, const char* what) {
   fail(std::string(what) + " takes a list, not " + kind_of(value));
 }
 
-std::string trim(const std::string& text, bool left, bool right, const std::string* which) {
-  // What Python's str.strip() takes for white space.
+bool is_space(std::string_view character) {
   constexpr std::string_view space[] = {"\t",     "\n",     "\v",     "\f",     "\r",     "\x1c",   "\x1d",   "\x1e",
                                         "\x1f",   " ",      "\u0085", "\u00a0", "\u1680", "\u2000", "\u2001", "\u2002",
                                         "\u2003", "\u2004", "\u2005", "\u2006", "\u2007", "\u2008", "\u2009", "\u200a",
                                         "\u2028", "\u2029", "\u202f", "\u205f", "\u3000"};
+  return std::find(std::begin(space), std::end(space), character) != std::end(space);
+}
+
+std::string trim(const std::string& text, bool left, bool right, const std::string* which) {
   const std::vector<std::string> chosen = which == nullptr ? std::vector<std::string>() : characters(*which);
   const auto goes = [&](std::string_view c) {
-    return which == nullptr ? std::find(std::begin(space), std::end(space), c) != std::end(space)
-                            : std::find(chosen.begin(), chosen.end(), c) != chosen.end();
+    return which == nullptr ? is_space(c) : std::find(chosen.begin(), chosen.end(), c) != chosen.end();
   };
   const auto inside = [&](size_t at) { return (static_cast<unsigned char>(text[at]) & 0xC0) == 0x80; };
   size_t begin = 0, end = text.size();

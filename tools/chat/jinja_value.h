@@ -99,6 +99,8 @@ std::string to_json(const Value& value, int indent);  // json.dumps(ensure_ascii
 List items_of(const Value& value, const char* what);
 // The characters of a text, each with all of its bytes.
 std::vector<std::string> characters(const std::string& text);
+// What Python's str.isspace() takes for white space.
+bool is_space(std::string_view character);
 std::string trim(const std::string& text, bool left, bool right, const std::string* which = nullptr);
 
 }  // namespace onepass::chat

@@ -138,7 +138,9 @@ end
 {{ 'abcdef'[1:4] }} {{ 'abcdef'[::-2] }} {{ 'abcdef'[-3:] }} {{ [1,2,3][5:] }} {{ 'émile'[0] }} {{ 'émile'|length }}
 {{ 1 < 2 < 3 }} {{ 1 < 3 < 2 }} {{ 'a' in 'cat' }} {{ 'a' not in ['a'] }} {{ 'k' in {'k': 1} }} {{ not 1 == 2 }}
 {{ missing }}|{{ missing|default('d') }}|{{ ''|default('e', true) }}|{{ missing is defined }}|{{ none is none }}
-{{ 'a,b,,c'.split(',') }} {{ ' a  b '.split() }} {{ 'a.b.c'.split('.', 1) }} {{ ['x','y']|join('-') }} {{ 'xay'.replace('a', '') }}
+{{ 'a,b,,c'.split(',') }} {{ ' a  b '.split() }} {{ 'a.b.c'.split('.', 1) }} \
+{{ '\u3000a\u2003b \xa0\x1f c\u200bd\n'.split()|join('|') }} \
+{{ ' a  b\u2028 c '.split(none, 1)|join('|') }} {{ ' a '.split(none, 0)|join('|') }} {{ ' \x85'.split()|length }} {{ ['x','y']|join('-') }} {{ 'xay'.replace('a', '') }}
 {{ {'b': 1, 'a': [true, null_value]}|tojson if false else {'b': 1, 'a': [true, none, 1.5, "q\\"\\n"]}|tojson }}
 {{ {'b': 1, 'a': []}|tojson(indent=2) }}
 {{ [3, 1, 2]|sort }} {{ ['b', 'A']|sort|join }} {{ [{'n': 'x'}, {'n': 'y'}]|map(attribute='n')|list }} {{ ['a']|map('upper')|list }}
