@@ -5,7 +5,9 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
+#ifndef __wasi__
 #include <sys/mman.h>
+#endif
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -90,6 +92,37 @@ Result<Array<uint8_t>> read_all(int fd, const char* path, uint64_t offset, size_
 
 }  // namespace
 
+Result<MappedFile> MappedFile::read(const char* path) noexcept {
+  ONEPASS_TRY_ASSIGN(file, open_regular(path));
+  ONEPASS_TRY_ASSIGN(bytes, read_all(file.fd, path, 0, file.size));
+  MappedFile result;
+  result.copy_ = std::move(bytes);
+  result.data_ = result.copy_.data();
+  result.size_ = file.size;
+  return result;
+}
+
+Result<MappedFile> MappedFile::read(const FilePart& part) noexcept {
+  ONEPASS_TRY_ASSIGN(length, part_length(part));
+  ONEPASS_TRY_ASSIGN(bytes, read_all(part.descriptor, kDescriptor, part.offset, length));
+  MappedFile result;
+  result.copy_ = std::move(bytes);
+  result.data_ = result.copy_.data();
+  result.size_ = length;
+  return result;
+}
+
+#ifdef __wasi__
+
+// WebAssembly's memory maps no files: they are read.
+Result<MappedFile> MappedFile::map(const char* path) noexcept { return read(path); }
+Result<MappedFile> MappedFile::map(const FilePart& part) noexcept { return read(part); }
+void MappedFile::expect_scattered_reads(std::span<const uint8_t>) const noexcept {}
+void MappedFile::release(std::span<const uint8_t>) const noexcept {}
+MappedFile::~MappedFile() = default;
+
+#else
+
 Result<MappedFile> MappedFile::map(const char* path) noexcept {
   ONEPASS_TRY_ASSIGN(file, open_regular(path));
   void* data = mmap(nullptr, file.size, PROT_READ, MAP_PRIVATE, file.fd, 0);
@@ -116,26 +149,6 @@ Result<MappedFile> MappedFile::map(const FilePart& part) noexcept {
   result.size_ = length;
   result.mapping_ = data;
   result.mapping_size_ = before + length;
-  return result;
-}
-
-Result<MappedFile> MappedFile::read(const char* path) noexcept {
-  ONEPASS_TRY_ASSIGN(file, open_regular(path));
-  ONEPASS_TRY_ASSIGN(bytes, read_all(file.fd, path, 0, file.size));
-  MappedFile result;
-  result.copy_ = std::move(bytes);
-  result.data_ = result.copy_.data();
-  result.size_ = file.size;
-  return result;
-}
-
-Result<MappedFile> MappedFile::read(const FilePart& part) noexcept {
-  ONEPASS_TRY_ASSIGN(length, part_length(part));
-  ONEPASS_TRY_ASSIGN(bytes, read_all(part.descriptor, kDescriptor, part.offset, length));
-  MappedFile result;
-  result.copy_ = std::move(bytes);
-  result.data_ = result.copy_.data();
-  result.size_ = length;
   return result;
 }
 
@@ -166,5 +179,7 @@ void MappedFile::release(std::span<const uint8_t> part) const noexcept {
 MappedFile::~MappedFile() {
   if (mapping_ != nullptr) munmap(mapping_, mapping_size_);
 }
+
+#endif
 
 }  // namespace onepass

@@ -21,9 +21,31 @@ zig() {
   [ -x "$out/zig/bin/python" ] || python3 -m venv "$out/zig"
   "$out/zig/bin/python" -c 'import ziglang' 2>/dev/null || "$out/zig/bin/pip" install -q ziglang
   for tool in cc c++ ar ranlib; do
-    printf '#!/bin/sh\nexec "%s" -m ziglang %s "$@"\n' "$out/zig/bin/python" "$tool" >"$out/zig/$tool"
+    cat >"$out/zig/$tool" <<EOF
+#!/bin/sh
+# Its clang takes names of processors where others take architectures.
+for option; do
+  shift
+  case "\$option" in
+    -march=armv8-a+*) option=-mcpu=generic+\${option#*+} ;;
+    -march=armv8.2-a+*) option=-mcpu=generic+v8_2a+\${option#*+} ;;
+  esac
+  set -- "\$@" "\$option"
+done
+exec "$out/zig/bin/python" -m ziglang $tool "\$@"
+EOF
     chmod +x "$out/zig/$tool"
   done
+}
+
+# Runs a program of WASI in node.
+wasi() {
+  cat >"$out/wasi.cjs" <<'EOF'
+const { WASI } = require("node:wasi");
+const wasi = new WASI({ version: "preview1", args: process.argv.slice(2), preopens: { "/": "/" } });
+WebAssembly.instantiate(require("node:fs").readFileSync(process.argv[2]), wasi.getImportObject()).then(
+  ({ instance }) => process.exit(wasi.start(instance)));
+EOF
 }
 
 # check NAME SYSTEM PROCESSOR CC CXX FLAGS LINK RUN...: RUN runs the app; none: it is only built.
@@ -66,7 +88,7 @@ target() {
     windows-aarch64) zig; check $1 Windows aarch64 $z/cc $z/c++ "-target aarch64-windows-gnu" "" ;;
     macos-x86_64) zig; check $1 Darwin x86_64 $z/cc $z/c++ "-target x86_64-macos" "" ;;
     macos-aarch64) zig; check $1 Darwin aarch64 $z/cc $z/c++ "-target aarch64-macos" "" ;;
-    wasm32) zig; check $1 WASI wasm32 $z/cc $z/c++ "-target wasm32-wasi" "" ;;
+    wasm32) ensure_packages nodejs; zig; wasi; check $1 WASI wasm32 $z/cc $z/c++ "-target wasm32-wasi" "-Wl,-z,stack-size=1048576" node --no-warnings "$out/wasi.cjs" ;;
     *) echo "check_platforms.sh: no such target: $1" >&2; exit 2 ;;
   esac
 }
