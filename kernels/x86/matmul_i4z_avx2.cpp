@@ -64,7 +64,9 @@ ONEPASS_INLINE void half_tile_i4z(const MatmulI8& op, size_t m, const Panel& pan
     }
   }
   const int8_t* a = op.a + m * op.a_stride;
-  for (size_t k = 0; k < w.inputs; k += 32) {
+  const uint8_t* next = panel.next;
+  for (size_t k = 0; k < w.inputs; k += 32, next += panel.next_step) {
+    for (size_t at = 0; at < panel.next_step; at += 64) fetch_far(next + at);
     const size_t g = k / w.group;
     const uint8_t* codes = w.codes + half * 64 + (spread ? k * 32 : g / 2 * w.pair_bytes + k % w.group * 32);
     const __m128i shift = _mm_cvtsi32_si128(g % 2 == 0 ? 0 : 4);
@@ -92,12 +94,13 @@ ONEPASS_INLINE void half_tile_i4z(const MatmulI8& op, size_t m, const Panel& pan
 }
 
 template <bool spread, size_t most>
-ONEPASS_INLINE void multiply_block(size_t rows, const MatmulI8& op, size_t m, const Panel& panel, const Nibbles& w) {
+ONEPASS_INLINE void multiply_block(size_t rows, const MatmulI8& op, size_t m, Panel& panel, const Nibbles& w) {
   if (rows == most) {
     const int32_t* a_sums = w.a_sums + m % group_rows * (part_groups / 2);
 #pragma GCC unroll 1
     for (size_t half = 0; half * 16 < panel.count; ++half) {
       half_tile_i4z<most, spread>(op, m, panel, half, w, a_sums);
+      panel.next += (w.inputs + 31) / 32 * panel.next_step;
     }
   } else if constexpr (most > (spread ? 2 : 1)) {  // five rows and more are blocks of two and more
     multiply_block<spread, most - 1>(rows, op, m, panel, w);
@@ -164,7 +167,7 @@ ONEPASS_INLINE void spread_pair(const uint8_t* pair, size_t group, uint8_t* low)
 
 // Blocks of rows of equal height.
 template <bool spread>
-ONEPASS_INLINE void multiply_rows(const MatmulI8& op, size_t m, size_t end, const Panel& panel, const Nibbles& w) {
+ONEPASS_INLINE void multiply_rows(const MatmulI8& op, size_t m, size_t end, Panel& panel, const Nibbles& w) {
   const size_t first = m;
   for (size_t blocks = (end - m + tile_rows - 1) / tile_rows; blocks > 0; --blocks) {
     const size_t rows = (end - m + blocks - 1) / blocks;
@@ -188,6 +191,7 @@ ONEPASS_INLINE void multiply_rows(const MatmulI8& op, size_t m, size_t end, cons
     const size_t rows = op.m - m < group_rows ? op.m - m : group_rows;
     for (size_t k = 0; k < k_end; k += part_inputs) {
       const size_t inputs = k_end - k < part_inputs ? k_end - k : part_inputs;
+      const size_t part_bytes = (inputs + 2 * group - 1) / (2 * group) * pair_bytes;
       const MatmulI8 part = int8_part(op, m, rows, k, inputs);
       for (size_t i = 0; i < rows; ++i) {
         sum_activations(part.a + i * op.a_stride, inputs, group, a_sums + i * (part_groups / 2));
@@ -200,16 +204,18 @@ ONEPASS_INLINE void multiply_rows(const MatmulI8& op, size_t m, size_t end, cons
           widen_factors(pair + group * 32, steps + i * 64, products + i * 32);
           if (spreads) spread_pair(pair, group, spread + i * 2 * group * 32);
         }
-        const Panel panel = {.codes = codes,
-                             .scale = scale + n,
-                             .bias = op.bias != nullptr ? op.bias + n : nullptr,
-                             .n = n,
-                             .count = op.n_end - n < 32 ? op.n_end - n : 32,
-                             .next = codes,
-                             .next_step = 0,
-                             .fetching = 0,
-                             .continued = k != 0,
-                             .continues = k + inputs < k_end};
+        // The next panel's part is asked for over all the arithmetic of this one.
+        const size_t steps_of_32 = (rows + tile_rows - 1) / tile_rows * 2 * ((inputs + 31) / 32);
+        Panel panel = {.codes = codes,
+                       .scale = scale + n,
+                       .bias = op.bias != nullptr ? op.bias + n : nullptr,
+                       .n = n,
+                       .count = op.n_end - n < 32 ? op.n_end - n : 32,
+                       .next = codes + panel_bytes,
+                       .next_step = (part_bytes + steps_of_32 - 1) / steps_of_32,
+                       .fetching = 1,
+                       .continued = k != 0,
+                       .continues = k + inputs < k_end};
         const Nibbles w = {spreads ? spread : codes, steps, products, a_sums, group, pair_bytes, inputs};
         if (spreads) {
           multiply_rows<true>(part, 0, rows, panel, w);
