@@ -38,7 +38,17 @@ struct I4Block {
   size_t start_stride;
   size_t group, groups, inputs;  // inputs: a multiple of 4
   size_t pair_bytes, channels;   // channels: how many of the 32 exist
+  // Where a tile fetches ahead while it multiplies, and how far on after each group.
+  const uint8_t* next;
+  size_t next_step;
 };
+
+// What follows, over all the arithmetic of a block: only so many lines can be under way.
+ONEPASS_INLINE void fetch_ahead(const I4Block& block, size_t g) {
+  for (size_t at = 0; at < block.next_step; at += 64) {
+    __builtin_prefetch(block.next + g * block.next_step + at, 0, 2);
+  }
+}
 
 ONEPASS_INLINE size_t lesser_of(size_t a, size_t b) { return a < b ? a : b; }
 
@@ -87,13 +97,15 @@ ONEPASS_INLINE void dispatch_i4(size_t rows, const int8_t* a, size_t a_stride, c
 
 // Blocks of equal height. `spread` needs spread_from rows, so that no block is lower than half a tile.
 template <class Level, bool spread>
-ONEPASS_INLINE void multiply_rows(const MatmulI4& op, const int8_t* a, size_t rows, const I4Block& block, float* acc) {
+ONEPASS_INLINE void multiply_rows(const MatmulI4& op, const int8_t* a, size_t rows, I4Block& block, float* acc) {
   constexpr size_t least = spread ? (Level::spread_from < Level::rows ? Level::spread_from : Level::rows / 2) : 1;
-  size_t m = 0;
-  for (size_t count = (rows + Level::rows - 1) / Level::rows; count > 0; --count) {
+  size_t m = 0, count = (rows + Level::rows - 1) / Level::rows;
+  block.next_step = (block.next_step + count * block.groups - 1) / (count * block.groups);
+  for (; count > 0; --count) {
     const size_t height = (rows - m + count - 1) / count;
     dispatch_i4<Level, spread, Level::rows, least>(height, a + m * op.a_stride, op.a_stride, block, m, acc + m * 32);
     m += height;
+    block.next += block.groups * block.next_step;
   }
 }
 
@@ -123,6 +135,7 @@ ONEPASS_INLINE void multiply_i4(const MatmulI4& op) {
       memset(acc, 0, rows * 32 * sizeof *acc);
       for (size_t k = 0; k < k_end; k += i4_block_k) {
         const size_t inputs = lesser_of(k_end - k, i4_block_k);
+        const size_t block_bytes = (inputs + 2 * group - 1) / (2 * group) * pair_bytes;
         I4Block block = {.codes = codes + k / group / 2 * pair_bytes,
                          .scale = scale,
                          .minimum = minimum ? least : nullptr,
@@ -133,7 +146,9 @@ ONEPASS_INLINE void multiply_i4(const MatmulI4& op) {
                          .groups = (inputs + group - 1) / group,
                          .inputs = inputs,
                          .pair_bytes = pair_bytes,
-                         .channels = lesser_of(op.n_end - n, 32)};
+                         .channels = lesser_of(op.n_end - n, 32),
+                         .next = codes + k / group / 2 * pair_bytes + block_bytes,
+                         .next_step = block_bytes};  // to be shared out
         widen_scales<Level>(block.codes, group, block.groups, pair_bytes, minimum, scale, least);
         if (rows < Level::spread_from) {
           multiply_rows<Level, false>(op, a + k, rows, block, acc);

@@ -68,6 +68,7 @@ struct Avx512Vnni {
       value[i][1] = _mm512_load_ps(acc + i * 32 + 16);
     }
     for (size_t g = 0; g < block.groups; ++g) {
+      fetch_ahead(block, g);
       const uint8_t* codes = block.codes + (spread ? g * block.group * 32 : g / 2 * block.pair_bytes);
       const __m512i nibble = _mm512_set1_epi8(static_cast<char>(g % 2 == 0 ? 0x0f : 0xf0));
       Sums sum[count][2];

@@ -36,6 +36,7 @@ template <class Dot, size_t rows, bool spread>
 ONEPASS_INLINE void half_tile_i4(const int8_t* a, size_t a_stride, const I4Block& block, size_t half, size_t first,
                                  float* acc) {
   for (size_t g = 0; g < block.groups; ++g) {
+    if (half == 0) fetch_ahead(block, g);
     const uint8_t* codes = block.codes + (spread ? g * block.group * 32 : g / 2 * block.pair_bytes) + half * 64;
     const int32_t* start = block.start + g * block.start_stride + first;
     const Dot dot(g % 2 != 0);
