@@ -10,6 +10,8 @@
 namespace onepass::kernels {
 namespace {
 
+// Bytes by which packed codes are fetched ahead.
+constexpr size_t few_rows_distance = 2048;
 constexpr size_t few_rows = 4;
 constexpr size_t few_rows_part = 4096;  // inputs
 

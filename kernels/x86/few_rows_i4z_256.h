@@ -71,7 +71,7 @@ template <size_t rows, bool whole>
         const int8_t* a = op.a + run;
         if constexpr (whole) {
           for (size_t k = 0; k < 32; k += 4) {
-            if (j == 0) __builtin_prefetch(codes + k * 32 + i4z_near_distance, 0, 3);
+            if (j == 0) __builtin_prefetch(codes + k * 32 + few_rows_distance, 0, 3);
             add_nibbles<rows, true>(sum, a + k, op.a_stride, group, codes + k * 32);
           }
         } else {

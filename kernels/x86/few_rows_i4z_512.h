@@ -85,8 +85,8 @@ struct FewRows512 {
         const int8_t* a = op.a + run;
         if constexpr (whole) {
           for (size_t k = 0; k < 32; k += 4) {
-            __builtin_prefetch(codes + k * 32 + i4z_near_distance, 0, 3);
-            __builtin_prefetch(codes + k * 32 + i4z_near_distance + 64, 0, 3);
+            __builtin_prefetch(codes + k * 32 + few_rows_distance, 0, 3);
+            __builtin_prefetch(codes + k * 32 + few_rows_distance + 64, 0, 3);
             add_nibbles<rows, true>(sum, a + k, op.a_stride, group, codes + k * 32);
           }
         } else {

@@ -222,6 +222,7 @@ TEST_F(Convert, MinAgreement) {
   const Ran ran = run(arguments("multi_label", with));
   EXPECT_EQ(ran.status, 1);
   EXPECT_TRUE(contains(ran.err, "onepass: the conversion is not good enough: classifier")) << ran.err;
+  EXPECT_TRUE(contains(ran.err, "where --min-agreement asks for 50.000")) << ran.err;
   EXPECT_EQ(lines_of(ran.err).size(), 1u);
   expect_nothing_left();
   with.back() = "0";
