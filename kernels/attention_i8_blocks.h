@@ -7,68 +7,26 @@
 //   group                     neighbouring channels (keys) of one step of the product with the keys (values)
 //   Operand, Sums, lanes      registers of keys or values, and of that many s32 sums
 //   tile_rows, tile_panels    rows, and 16 keys or channels, of its largest tile
-//   load(p), splat_sum, store_sum; add_mix(to, sums, a, b): to = to * a + float(sums) * b
-//   step(sums, keys, queries); mix_step(sums, values, codes)
-//   store_keys, store_values  four (or `group`) rows of codes into the order below
+//   load(p), splat_sum, load_sum, store_sum; add_mix(to, sums, a, b): to = to * a + float(sums) * b
+//   step(sums, keys, queries); mix_step(sums, values, codes); pair_step(sums, keys, terms), of registers on both sides
+//   splat_key(p)              the codes of `group` channels of one key in every lane
+//   store_keys, store_values, store_terms  four rows of codes into the order below, or of the terms
+//   score_starts              where sums start for 1.5 * 2^23 + sum; unless exact, a constant more in a row is let stand
 //   store_codes<vectors>      y of `vectors` x 16 keys to 64 codes, 0 for the rest
 //   code_sums                 the sums of each query's 64 codes
 // Keys lie in panels of 16, [E/group][16][group]; values as [T/group][E][group], E padded to 16.
 #pragma once
 
-#include "kernels/attention_i8.h"
-#include "kernels/attention_i8_math.h"
-#include "kernels/layouts.h"
+#include "kernels/attention_i8_terms.h"
 #include "kernels/wide/math.h"
 #include "kernels/wide/tile_f32.h"
 
 namespace onepass::kernels {
 namespace {
 
-constexpr size_t query_rows = 16, block_keys = 64;
-// The bits of 1.5 * 2^23: sums that start at it are the bits of floats, 1.5 * 2^23 + sum, while |sum| < 2^22.
-constexpr int32_t score_start = 0x4b400000;
-// Below every score in that form.
-constexpr float score_lowest = 8388608.0f;
-
-ONEPASS_INLINE I16 rounded(F16 a) {
-  I16 out;
-  for (size_t i = 0; i < part_count; ++i) {
-#if defined(__AVX512BW__)
-    out.part[i] = _mm512_cvtps_epi32(a.part[i]);
-#elif defined(__AVX2__)
-    out.part[i] = _mm256_cvtps_epi32(a.part[i]);
-#else
-    out.part[i] = vcvtnq_s32_f32(a.part[i]);
-#endif
-  }
-  return out;
-}
-ONEPASS_INLINE F16 as_floats(I16 a) {
-  F16 out;
-  for (size_t i = 0; i < part_count; ++i) {
-#if defined(__AVX512BW__)
-    out.part[i] = _mm512_castsi512_ps(a.part[i]);
-#elif defined(__AVX2__)
-    out.part[i] = _mm256_castsi256_ps(a.part[i]);
-#else
-    out.part[i] = vreinterpretq_f32_s32(a.part[i]);
-#endif
-  }
-  return out;
-}
-ONEPASS_INLINE F16 to_floats(I16 a) {
-  F16 out;
-  for (size_t i = 0; i < part_count; ++i) {
-#if defined(__AVX512BW__)
-    out.part[i] = _mm512_cvtepi32_ps(a.part[i]);
-#elif defined(__AVX2__)
-    out.part[i] = _mm256_cvtepi32_ps(a.part[i]);
-#else
-    out.part[i] = vcvtq_f32_s32(a.part[i]);
-#endif
-  }
-  return out;
-}
+// Below every score: as the bits of 1.5 * 2^23 + sum, and with relative terms.
+constexpr float score_lowest = 8388608.0f, related_lowest = -2 * attention_largest_score;
+constexpr size_t least_tile_rows = 4;
 
 // Lane j of the result: the greatest lane of rows[j], as signed integers.
 #if defined(__AVX512BW__)
@@ -126,6 +84,7 @@ struct Packed {
   typename Level::Code* codes;     // [16, 64]
   float* mix;                      // [16, width]
   float k_scale, k_inverse;
+  Terms<Level> terms;
 };
 
 template <class Level>
@@ -150,13 +109,20 @@ ONEPASS_INLINE Packed<Level> take_scratch(const AttentionI8& op) {
   p.mix = reinterpret_cast<float*>(take(query_rows * p.width * 4));
   p.keys = reinterpret_cast<typename Level::Key*>(take(keys * p.width * sizeof(typename Level::Key)));
   p.values = reinterpret_cast<typename Level::Value*>(take(keys * p.width * sizeof(typename Level::Value)));
+  p.terms = op.relative != nullptr ? take_terms<Level>(op, p.width, take) : Terms<Level>{};
   return p;
 }
 
-// The first n of 16 floats; all of them where n is 16.
-ONEPASS_INLINE F16 load_upto(const float* p, size_t n) { return n == 16 ? load(p) : load_first(p, n); }
-
-// Least and greatest of a channel, and 0, or a NaN where a value is no finite number.
+// Least and greatest of a channel; both NaN where a value is no finite number.
+struct Range {
+  F16 least, greatest;
+  // The middle, 0 where the channel is not finite, and the largest distance from it, NaN there.
+  ONEPASS_INLINE F16 center() const {
+    const F16 middle = fma(splat(0.5f), greatest, splat(0.5f) * least);
+    return where_less(middle * splat(0.0f), splat(1.0f), middle, splat(0.0f));
+  }
+  ONEPASS_INLINE F16 distance(F16 center) const { return kernels::greater(greatest - center, center - least); }
+};
 struct Ranges {
   F16 least, greatest, poison;
   ONEPASS_INLINE void add(F16 x) {
@@ -164,12 +130,7 @@ struct Ranges {
     greatest = kernels::greater(x, greatest);
     poison = fma(x, splat(0.0f), poison);
   }
-  // The middle, 0 where the channel is not finite, and the largest distance from it, NaN there.
-  ONEPASS_INLINE F16 center() const {
-    const F16 middle = fma(splat(0.5f), greatest, splat(0.5f) * least);
-    return where_less(poison, splat(1.0f), middle, splat(0.0f));
-  }
-  ONEPASS_INLINE F16 distance(F16 center) const { return kernels::greater(greatest - center, center - least) + poison; }
+  ONEPASS_INLINE Range range() const { return {least + poison, greatest + poison}; }
 };
 
 // Rows are pages apart, where the processor's own prefetching stops: the lines of a later row are asked for.
@@ -178,9 +139,10 @@ ONEPASS_INLINE void prefetch(const float* p, size_t count) {
   for (size_t i = 0; i < count; i += 16) __builtin_prefetch(p + i);
 }
 
-// The channels e .. e + n of all keys and values, `chunks` registers of each.
+// The channels e .. e + n of all keys and values, `chunks` registers of each. The least and greatest of the keys are
+// left in k_center and mix.
 template <size_t chunks, class Level>
-ONEPASS_INLINE I16 measure_channels(const AttentionI8& op, Packed<Level>& p, size_t e, size_t n, I16 widest) {
+ONEPASS_INLINE void measure_channels(const AttentionI8& op, const Packed<Level>& p, size_t e, size_t n) {
   const float infinity = __builtin_inff();
   Ranges k[chunks], v[chunks];
 #pragma GCC unroll 2
@@ -199,30 +161,66 @@ ONEPASS_INLINE I16 measure_channels(const AttentionI8& op, Packed<Level>& p, siz
   }
 #pragma GCC unroll 2
   for (size_t c = 0; c < chunks; ++c) {
-    const F16 k_center = k[c].center(), v_center = v[c].center(), v_distance = v[c].distance(v_center);
+    const Range k_range = k[c].range(), v_range = v[c].range();
+    const F16 v_center = v_range.center(), v_distance = v_range.distance(v_center);
     const size_t at = e + 16 * c;
-    store(p.k_center + at, k_center);
-    widest = greater(widest, magnitude_bits(k[c].distance(k_center)));
+    store(p.k_center + at, k_range.least);
+    store(p.mix + at, k_range.greatest);
     store(p.v_center + at, v_center);
     store(p.v_scale + at, where_less(v_distance, splat(quantize_smallest), splat(0.0f), v_distance / splat(127.0f)));
     store(p.v_inverse + at, where_less(v_distance, splat(quantize_smallest), splat(0.0f), splat(127.0f) / v_distance));
   }
-  return widest;
+}
+
+// The scale of codes for magnitudes up to the one with these bits, and its inverse.
+struct Steps {
+  float scale, inverse;
+};
+ONEPASS_INLINE Steps steps_of(I16 magnitudes) {
+  const int32_t bits = greatest_lane(magnitudes);
+  float largest;
+  memcpy(&largest, &bits, sizeof largest);
+  return largest < quantize_smallest ? Steps{0.0f, 0.0f} : Steps{largest / 127.0f, 127.0f / largest};
+}
+
+// The centers of the keys' channels, from their ranges, and the scale of the keys. A query table sees the centers: they
+// are whole multiples of one step there, whose codes are kept.
+template <class Level>
+ONEPASS_INLINE void center_keys(const AttentionI8& op, Packed<Level>& p) {
+  const bool coded = p.terms.query != nullptr;
+  I16 widest = magnitude_bits(splat(0.0f)), farthest = widest;
+  const auto range = [&](size_t e) { return Range{load(p.k_center + e), load(p.mix + e)}; };
+  Steps centers = {};
+  if (coded) {
+    for (size_t e = 0; e < op.head_width; e += 16) farthest = greater(farthest, magnitude_bits(range(e).center()));
+    centers = steps_of(farthest);
+    p.terms.center_scale = centers.scale;
+  }
+  for (size_t e = 0; e < op.head_width; e += 16) {
+    const Range channels = range(e);
+    F16 center = channels.center();
+    if (coded) {
+      const I16 zero = magnitude_bits(splat(0.0f)), code = rounded(center * splat(centers.inverse));
+      const I16 rows[4] = {code, zero, zero, zero};
+      Level::store_keys(rows, p.terms.centers + e * 4, 4 * Level::group);
+      center = to_floats(code) * splat(centers.scale);
+    }
+    widest = greater(widest, magnitude_bits(channels.distance(center)));
+    store(p.k_center + e, center);
+  }
+  const Steps keys = steps_of(widest);
+  p.k_scale = keys.scale;
+  p.k_inverse = keys.inverse;
 }
 
 template <class Level>
 ONEPASS_INLINE void measure_ranges(const AttentionI8& op, Packed<Level>& p) {
-  I16 widest = magnitude_bits(splat(0.0f));
   size_t e = 0;
-  for (; e + 32 <= op.head_width; e += 32) widest = measure_channels<2>(op, p, e, 32, widest);
+  for (; e + 32 <= op.head_width; e += 32) measure_channels<2>(op, p, e, 32);
   for (; e < op.head_width; e += 16) {
-    widest = measure_channels<1>(op, p, e, op.head_width - e < 16 ? op.head_width - e : 16, widest);
+    measure_channels<1>(op, p, e, op.head_width - e < 16 ? op.head_width - e : 16);
   }
-  const int32_t bits = greatest_lane(widest);
-  float distance;
-  memcpy(&distance, &bits, sizeof distance);
-  p.k_scale = distance < quantize_smallest ? 0.0f : distance / 127.0f;
-  p.k_inverse = distance < quantize_smallest ? 0.0f : 127.0f / distance;
+  center_keys(op, p);
 }
 
 template <class Level>
@@ -240,7 +238,7 @@ ONEPASS_INLINE void pack_keys_and_values(const AttentionI8& op, const Packed<Lev
     };
     const size_t whole = op.kv_count / 4 * 4;
     const auto store_four = [&](size_t t, const I16(&k)[4], const I16(&v)[4]) {
-      Level::store_keys(k, p.keys + t / 16 * 16 * p.width, e, t % 16);
+      Level::store_keys(k, p.keys + panel_offset<Level>(t, e, p.width), 16 * Level::group);
       Level::store_values(v, p.values + t * p.width, e, p.width);
     };
     for (size_t t = 0; t < whole; t += 4) {
@@ -259,10 +257,22 @@ ONEPASS_INLINE void pack_keys_and_values(const AttentionI8& op, const Packed<Lev
   }
 }
 
-// sums [rows, 16 * panels] at `to`, 64 apart, of codes by the panels of keys from `keys` on.
+// use(first, rows) for tiles of all queries of a block: of `most` rows, or of four. The last one may reach beyond the
+// queries, into rows of scratch that are not read: a tile of fewer rows would wait for its own sums instead.
+template <size_t most, class Use>
+ONEPASS_INLINE void for_query_tiles(size_t rows, Use use) {
+  static_assert(most >= least_tile_rows);
+  size_t i = 0;
+  if constexpr (most > least_tile_rows) {
+    for (; i + least_tile_rows < rows; i += most) use(i, std::integral_constant<size_t, most>{});
+  }
+  for (; i < rows; i += least_tile_rows) use(i, std::integral_constant<size_t, least_tile_rows>{});
+}
+
+// sums [rows, 16 * panels] at `to`, `stride` apart, of codes by the panels of keys from `keys` on.
 template <class Level, size_t rows, size_t panels>
 ONEPASS_INLINE void score_tile(const Packed<Level>& p, const typename Level::Query* q, const typename Level::Key* keys,
-                               const int32_t* start, int32_t* to) {
+                               const int32_t* start, int32_t* to, size_t stride) {
   constexpr size_t registers = 16 / Level::lanes, vectors = panels * registers;
   typename Level::Sums sum[rows][vectors];
 #pragma GCC unroll 16
@@ -287,8 +297,29 @@ ONEPASS_INLINE void score_tile(const Packed<Level>& p, const typename Level::Que
 #pragma GCC unroll 16
   for (size_t i = 0; i < rows; ++i) {
 #pragma GCC unroll 16
-    for (size_t j = 0; j < vectors; ++j) Level::store_sum(to + i * block_keys + j * Level::lanes, sum[i][j]);
+    for (size_t j = 0; j < vectors; ++j) Level::store_sum(to + i * stride + j * Level::lanes, sum[i][j]);
   }
+}
+
+// sums [rows, 16 * panels] of a block's queries at `to`.
+template <class Level>
+ONEPASS_INLINE void score_panels(const Packed<Level>& p, size_t rows, const typename Level::Key* keys, size_t panels,
+                                 const int32_t* starts, int32_t* to, size_t stride) {
+  for_query_tiles<Level::tile_rows>(rows, [&](size_t first, auto count) {
+    constexpr size_t tile = decltype(count)::value;
+    const typename Level::Query* q = p.queries + first * p.width;
+    size_t panel = 0;
+    if constexpr (Level::tile_panels > 1) {
+      for (; panel + Level::tile_panels <= panels; panel += Level::tile_panels) {
+        score_tile<Level, tile, Level::tile_panels>(p, q, keys + panel * 16 * p.width, starts + first,
+                                                    to + first * stride + panel * 16, stride);
+      }
+    }
+    for (; panel < panels; ++panel) {
+      score_tile<Level, tile, 1>(p, q, keys + panel * 16 * p.width, starts + first, to + first * stride + panel * 16,
+                                 stride);
+    }
+  });
 }
 
 // mix [rows, 16 * panels] = mix * a + float(codes x values) * b, for `groups` groups of keys.
@@ -341,16 +372,17 @@ ONEPASS_INLINE F16 where_seen(Seen seen, size_t vector, F16 x, F16 other) {
   return where_less(number, splat(static_cast<float>(seen.begin)), other, early);
 }
 
+// The greatest of the scores that are seen, or `lowest`, as integers of the same order.
 template <size_t vectors, bool all_seen>
-ONEPASS_INLINE I16 greatest_score(const int32_t* scores, Seen seen) {
-  F16 top = splat(score_lowest);
+ONEPASS_INLINE I16 greatest_score(const int32_t* scores, Seen seen, F16 lowest) {
+  F16 top = lowest;
 #pragma GCC unroll 4
   for (size_t v = 0; v < vectors; ++v) {
     F16 s = as_floats(load_bits(scores + 16 * v));
-    if constexpr (!all_seen) s = where_seen(seen, v, s, splat(score_lowest));
+    if constexpr (!all_seen) s = where_seen(seen, v, s, lowest);
     top = v == 0 ? s : kernels::greater(s, top);
   }
-  return magnitude_bits(top);  // positive floats order as their bits do
+  return in_order(bits_of(top));
 }
 
 template <class Level, size_t vectors, bool all_seen>
@@ -369,24 +401,34 @@ struct Running {
   F16 top, sum;
 };
 
+// What a block of queries brings to every block of keys.
+struct Rows {
+  size_t position, count;  // of the first in its text
+  alignas(64) int32_t score_starts[query_rows];
+  alignas(64) float units[query_rows];                             // of scores, in y
+  alignas(64) float product_units[query_rows], q_scales[query_rows];  // with relative terms
+  F16 weight, lowest;
+};
+
 template <class Level, size_t vectors, bool all_seen>
-ONEPASS_INLINE void block_codes(const Packed<Level>& p, size_t rows, const Seen* seen, const float* units, F16 weight,
-                                Running& running, float* a, float* b, int32_t* mix_start) {
+ONEPASS_INLINE void block_codes(const Packed<Level>& p, const Rows& rows, const Seen* seen, Running& running, float* a,
+                                float* b, int32_t* mix_start) {
   I16 tops[query_rows];
-  const I16 lowest = magnitude_bits(splat(score_lowest));
   for (size_t i = 0; i < query_rows; ++i) {
-    tops[i] = i < rows ? greatest_score<vectors, all_seen>(p.scores + i * block_keys, seen[i]) : lowest;
+    tops[i] = i < rows.count ? greatest_score<vectors, all_seen>(p.scores + i * block_keys, seen[i], rows.lowest)
+                             : in_order(bits_of(rows.lowest));
   }
-  const F16 top = as_floats(greatest_of_rows(tops));
+  const F16 top = as_floats(in_order(greatest_of_rows(tops)));
   alignas(64) float top_of[query_rows];
   store(top_of, top);
-  for (size_t i = 0; i < rows; ++i) {
-    row_codes<Level, vectors, all_seen>(p.scores + i * block_keys, seen[i], top_of[i], units[i],
+  for (size_t i = 0; i < rows.count; ++i) {
+    row_codes<Level, vectors, all_seen>(p.scores + i * block_keys, seen[i], top_of[i], rows.units[i],
                                         p.codes + i * block_keys);
   }
   const F16 new_top = kernels::greater(top, running.top);
-  const F16 before = exp_bounded((running.top - new_top) * weight), now = exp_bounded((top - new_top) * weight);
-  const I16 code_sums = Level::code_sums(p.codes, rows);
+  const F16 before = exp_bounded((running.top - new_top) * rows.weight);
+  const F16 now = exp_bounded((top - new_top) * rows.weight);
+  const I16 code_sums = Level::code_sums(p.codes, rows.count);
   running.sum = fma(to_floats(code_sums), now, running.sum * before);
   running.top = new_top;
   store(a, before);
@@ -394,35 +436,47 @@ ONEPASS_INLINE void block_codes(const Packed<Level>& p, size_t rows, const Seen*
   Level::mix_starts(code_sums, mix_start);
 }
 
+// scores [rows, 16 * panels], and the units in which they are.
 template <class Level>
-ONEPASS_INLINE void attend_block(const AttentionI8& op, const Packed<Level>& p, size_t key, size_t keys, size_t rows,
-                                 const Seen* seen, bool all_seen, const int32_t* score_starts, const float* units,
-                                 F16 weight, Running& running) {
-  const size_t panels = (keys + 15) / 16;
-  for_row_blocks<Level::tile_rows>(rows, [&](size_t first, auto count) {
-    constexpr size_t tile = decltype(count)::value;
-    const typename Level::Query* q = p.queries + first * p.width;
-    size_t panel = 0;
-    if constexpr (Level::tile_panels > 1) {
-      for (; panel + Level::tile_panels <= panels; panel += Level::tile_panels) {
-        score_tile<Level, tile, Level::tile_panels>(p, q, p.keys + (key + panel * 16) * p.width, score_starts + first,
-                                                    p.scores + first * block_keys + panel * 16);
+ONEPASS_INLINE void score_block(const Packed<Level>& p, const Rows& rows, size_t key, size_t panels) {
+  const Terms<Level>& t = p.terms;
+  // Of the block's last query and first key.
+  const size_t column = t.columns == 0 ? 0 : t.last + 1 - query_rows - rows.position + key;
+  const size_t products = t.keys == nullptr ? 1 : 2;
+  for (size_t product = 0; product < products; ++product) {
+    const bool with_keys = product == 0;
+    score_panels<Level>(p, rows.count, with_keys ? p.keys + key * p.width : t.keys + column * p.width,
+                        with_keys ? panels : panels + 1, rows.score_starts, with_keys ? p.scores : t.key_sums,
+                        with_keys ? block_keys : block_columns);
+  }
+  if (t.columns == 0) return;
+  if (t.query != nullptr) {
+    for_query_tiles<Level::tile_rows>(rows.count, [&](size_t first, auto count) {
+      constexpr size_t tile = decltype(count)::value;
+      for (size_t panel = 0; panel < panels; ++panel) {
+        query_term_tile<Level, tile>(t, p.groups, p.keys + (key + 16 * panel) * p.width,
+                                     column + query_rows - 1 - first + 16 * panel,
+                                     t.query_sums + first * block_keys + 16 * panel);
       }
-    }
-    for (; panel < panels; ++panel) {
-      score_tile<Level, tile, 1>(p, q, p.keys + (key + panel * 16) * p.width, score_starts + first,
-                                 p.scores + first * block_keys + panel * 16);
-    }
-  });
+    });
+  }
+  add_terms(t, rows.count, panels, column, rows.product_units, rows.q_scales, p.scores);
+}
+
+template <class Level>
+ONEPASS_INLINE void attend_block(const Packed<Level>& p, const Rows& rows, size_t key, size_t keys, const Seen* seen,
+                                 bool all_seen, Running& running) {
+  const size_t panels = (keys + 15) / 16;
+  score_block(p, rows, key, panels);
 
   alignas(64) float a[query_rows], b[query_rows];
   alignas(64) int32_t mix_start[query_rows];
   const auto codes = [&](auto vectors) {
     constexpr size_t count = decltype(vectors)::value;
     if (all_seen) {
-      block_codes<Level, count, true>(p, rows, seen, units, weight, running, a, b, mix_start);
+      block_codes<Level, count, true>(p, rows, seen, running, a, b, mix_start);
     } else {
-      block_codes<Level, count, false>(p, rows, seen, units, weight, running, a, b, mix_start);
+      block_codes<Level, count, false>(p, rows, seen, running, a, b, mix_start);
     }
   };
   if (panels > 2) {
@@ -435,7 +489,7 @@ ONEPASS_INLINE void attend_block(const AttentionI8& op, const Packed<Level>& p, 
   }
 
   const size_t groups = (keys + Level::group - 1) / Level::group;
-  for_row_blocks<Level::tile_rows>(rows, [&](size_t first, auto count) {
+  for_query_tiles<Level::tile_rows>(rows.count, [&](size_t first, auto count) {
     constexpr size_t tile = decltype(count)::value;
     const typename Level::Code* code = p.codes + first * block_keys;
     size_t e = 0;
@@ -450,7 +504,6 @@ ONEPASS_INLINE void attend_block(const AttentionI8& op, const Packed<Level>& p, 
                                a + first, b + first, p.mix + first * p.width + e);
     }
   });
-  (void)op;
 }
 
 // The codes of a block of queries. Their scales; 0, or NaN for a row that is not finite.
@@ -486,15 +539,23 @@ ONEPASS_INLINE void attend_queries(const AttentionI8& op, const Packed<Level>& p
                                    const float* q, float* out) {
   F16 q_scale;
   const F16 poison = quantize_queries<Level>(op, p, q, rows, q_scale) + splat(p.k_scale * 0.0f);
-  alignas(64) int32_t score_starts[query_rows];
-  Level::score_starts(p.queries, p.width, rows, score_starts);
-  const F16 unit = lesser(q_scale * splat(p.k_scale * (op.scale * attention_unit)), splat(attention_largest_unit));
-  const F16 weight = unit * splat(attention_unit_in_e);
-  alignas(64) float units[query_rows];
-  store(units, unit);
-  memset(p.mix, 0, rows * p.width * sizeof(float));
+  const bool related = op.relative != nullptr;
+  Rows block;
+  block.position = op.window.first + first;
+  block.count = rows;
+  Level::score_starts(p.queries, p.width, rows, related, block.score_starts);
+  const F16 product = q_scale * splat(p.k_scale * (op.scale * attention_unit));
+  const F16 unit = related ? splat(1.0f) : lesser(product, splat(attention_largest_unit));
+  store(block.units, unit);
+  if (related) {
+    store(block.product_units, bounded_factor(product));
+    store(block.q_scales, bounded_factor(q_scale));
+  }
+  block.weight = unit * splat(attention_unit_in_e);
+  block.lowest = splat(related ? related_lowest : score_lowest);
+  memset(p.mix, 0, round_up(rows, least_tile_rows) * p.width * sizeof(float));
 
-  Running running = {splat(score_lowest), splat(0.0f)};
+  Running running = {block.lowest, splat(0.0f)};
   const size_t begin = op.window.begin(first), end = op.window.end(first + rows - 1, op.kv_count);
   const size_t last_begin = op.window.begin(first + rows - 1), first_end = op.window.end(first, op.kv_count);
   for (size_t key = begin / block_keys * block_keys; key < end; key += block_keys) {
@@ -508,7 +569,7 @@ ONEPASS_INLINE void attend_queries(const AttentionI8& op, const Packed<Level>& p
         seen[i].end = to < key ? 0 : to - key < block_keys ? to - key : block_keys;
       }
     }
-    attend_block<Level>(op, p, key, keys, rows, seen, all_seen, score_starts, units, weight, running);
+    attend_block(p, block, key, keys, seen, all_seen, running);
   }
 
   alignas(64) float inverse[query_rows];
@@ -530,8 +591,9 @@ ONEPASS_INLINE void attend_queries(const AttentionI8& op, const Packed<Level>& p
 template <class Level>
 ONEPASS_INLINE void attend_i8(const AttentionI8& op) {
   Packed<Level> p = take_scratch<Level>(op);
-  measure_ranges<Level>(op, p);
-  pack_keys_and_values<Level>(op, p);
+  measure_ranges(op, p);
+  pack_keys_and_values(op, p);
+  if (op.relative != nullptr) spread_terms(op, p.terms, p.width, p.k_scale, op.scale * attention_unit);
   for (size_t head = 0; head < op.q_heads; ++head) {
     const float* q = op.q + head * op.q_head_stride;
     float* out = op.out + head * op.out_head_stride;

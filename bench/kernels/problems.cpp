@@ -149,55 +149,80 @@ Problem matmul_float(Shape s) {
   return p;
 }
 
+// Tables of terms by distance as DeBERTa has them, of one head, whose rows lie as far apart as those of all heads.
+struct DistanceTables {
+  static constexpr size_t kRows = 512;
+  DistanceTables(Shape s) : index(2 * s.m - 1), scales(kRows, 0.01f) {
+    const size_t width = s.n * s.k;
+    std::mt19937_64 bits(width);
+    for (size_t i = 0; i < index.size(); ++i) index[i] = static_cast<uint16_t>((i + kRows - s.m % kRows) % kRows);
+    for (size_t i = 0; i < kRows * width; ++i) codes.push_back(static_cast<int8_t>(bits() >> 40));
+    for (const int8_t code : codes) values.push_back(static_cast<float>(code) * 0.01f);
+  }
+  std::vector<uint16_t> index;
+  std::vector<float> scales, values;
+  std::vector<int8_t> codes;
+};
+
 // Queries, keys and values side by side in a row, as the fused product writes them.
-Problem attention_f32(Shape s) {
+template <class Args, bool relative, class Call>
+Problem attention(Shape s, size_t scratch_bytes, Call call) {
   Problem p;
   const size_t width = s.n * s.k, stride = 3 * width;
-  const size_t scratch = round_up(kernels::attention_scratch_floats(s.m, s.k), 16);
+  const size_t scratch = round_up(scratch_bytes, 64) / sizeof(float);
   constexpr size_t kMostThreads = 64;
   auto o = std::make_shared<Operands>();
   o->a = numbers(s.m * stride), o->b = aligned<float>(s.m * width), o->c = aligned<float>(kMostThreads * scratch);
-  p.operations = 4 * count(s.m * s.m * width);
+  const auto tables = relative ? std::make_shared<const DistanceTables>(s) : nullptr;
+  p.operations = (relative ? 8 : 4) * count(s.m * s.m * width);
   p.bytes = 4 * count(s.m * (stride + width));
   p.call = [=](const kernels::KernelTable& table, const uint8_t*, size_t part, size_t parts) {
     const Range heads = split_range(s.n, part, parts);
     for (size_t h = heads.begin; h < heads.end; ++h) {
       const float* q = o->a.data() + h * s.k;
-      kernels::AttentionF32 args{};
+      Args args{};
       args.q = q, args.k = q + width, args.v = q + 2 * width;
       args.q_stride = args.k_stride = args.v_stride = stride;
       args.out = o->b.data() + h * s.k, args.out_stride = width;
       args.q_count = args.kv_count = s.m, args.head_width = s.k, args.scale = 0.17f;
       args.scratch = o->c.data() + part % kMostThreads * scratch;
-      table.attention_f32(args);
+      call(table, args, tables.get(), h * s.k, width);
     }
   };
   return p;
 }
 
+template <bool relative>
+Problem attention_f32(Shape s) {
+  const size_t bytes = kernels::attention_scratch_floats(s.m, s.k, relative) * sizeof(float);
+  return attention<kernels::AttentionF32, relative>(
+      s, bytes, [m = s.m](const auto& table, auto& args, const DistanceTables* t, size_t first, size_t stride) {
+        kernels::RelativeTerms terms{};
+        if (t != nullptr) {
+          terms.index = t->index.data() + (m - 1);
+          terms.key_table = terms.query_table = t->values.data() + first;
+          terms.key_stride = terms.query_stride = stride;
+          args.relative = &terms;
+        }
+        table.attention_f32(args);
+      });
+}
+
+template <bool relative>
 Problem attention_i8(Shape s) {
-  Problem p;
-  const size_t width = s.n * s.k, stride = 3 * width;
-  const size_t scratch = round_up(kernels::attention_i8_scratch_bytes(s.m, s.k), 64) / sizeof(float);
-  constexpr size_t kMostThreads = 64;
-  auto o = std::make_shared<Operands>();
-  o->a = numbers(s.m * stride), o->b = aligned<float>(s.m * width), o->c = aligned<float>(kMostThreads * scratch);
-  p.operations = 4 * count(s.m * s.m * width);
-  p.bytes = 4 * count(s.m * (stride + width));
-  p.call = [=](const kernels::KernelTable& table, const uint8_t*, size_t part, size_t parts) {
-    const Range heads = split_range(s.n, part, parts);
-    for (size_t h = heads.begin; h < heads.end; ++h) {
-      const float* q = o->a.data() + h * s.k;
-      kernels::AttentionI8 args{};
-      args.q = q, args.k = q + width, args.v = q + 2 * width;
-      args.q_stride = args.k_stride = args.v_stride = stride;
-      args.out = o->b.data() + h * s.k, args.out_stride = width;
-      args.q_count = args.kv_count = s.m, args.head_width = s.k, args.scale = 0.17f;
-      args.scratch = o->c.data() + part % kMostThreads * scratch;
-      table.attention_i8(args);
-    }
-  };
-  return p;
+  return attention<kernels::AttentionI8, relative>(
+      s, kernels::attention_i8_scratch_bytes(s.m, s.k, relative),
+      [m = s.m](const auto& table, auto& args, const DistanceTables* t, size_t first, size_t stride) {
+        kernels::RelativeCodes terms{};
+        if (t != nullptr) {
+          terms.index = t->index.data() + (m - 1);
+          terms.key_table = terms.query_table = t->codes.data() + first;
+          terms.key_stride = terms.query_stride = stride;
+          terms.key_scale = terms.query_scale = t->scales.data();
+          args.relative = &terms;
+        }
+        table.attention_i8(args);
+      });
 }
 
 Problem add_norm(Shape s) {
@@ -420,7 +445,8 @@ const std::vector<Operation>& list() {
                                               {16, 384, 1536},  {16, 3072, 768},  {128, 1152, 384},
                                               {128, 1536, 384}, {128, 384, 1536}, {128, 3072, 768}};
   static const std::vector<Shape> float_products = {{16, 384, 384}, {16, 384, 1536}, {128, 1536, 384}};
-  static const std::vector<Shape> attention = {{16, 12, 32}, {128, 12, 32}, {512, 12, 32}, {128, 12, 64}};
+  static const std::vector<Shape> texts = {{16, 12, 32}, {128, 12, 32}, {512, 12, 32}, {128, 12, 64}};
+  static const std::vector<Shape> relative_texts = {{16, 12, 64}, {128, 12, 64}, {512, 12, 64}};
   static const std::vector<Shape> rows = {{16, 384, 1}, {128, 384, 1}};
   static const std::vector<Shape> wide_rows = {{16, 1536, 1}, {128, 1536, 1}};
   using kernels::Act;
@@ -432,8 +458,10 @@ const std::vector<Operation>& list() {
       {"matmul_f32", "matmul_f32", Arithmetic::f32, true, float_products, matmul_float<Layout::f32_n16>},
       {"matmul_f16", "matmul_f32", Arithmetic::f32, true, float_products, matmul_float<Layout::f16_n16>},
       {"matmul_bf16", "matmul_f32", Arithmetic::f32, true, float_products, matmul_float<Layout::bf16_n16>},
-      {"attention_f32", "attention_f32", Arithmetic::f32, false, attention, attention_f32},
-      {"attention_i8", "attention_i8", Arithmetic::int8, false, attention, attention_i8},
+      {"attention_f32", "attention_f32", Arithmetic::f32, false, texts, attention_f32<false>},
+      {"attention_i8", "attention_i8", Arithmetic::int8, false, texts, attention_i8<false>},
+      {"attention_f32_relative", "attention_f32", Arithmetic::f32, false, relative_texts, attention_f32<true>},
+      {"attention_i8_relative", "attention_i8", Arithmetic::int8, false, relative_texts, attention_i8<true>},
       {"add_norm", "add_norm", Arithmetic::none, false, rows, add_norm},
       {"gelu", "activate", Arithmetic::none, false, wide_rows, activate<Act::gelu_erf>},
       {"gelu_tanh", "activate", Arithmetic::none, false, wide_rows, activate<Act::gelu_tanh>},

@@ -177,7 +177,7 @@ Result<ModelContent> synthetic_model(const std::string& shape, const std::string
   if (c.arch.position == Position::rotary) c.rotary_width = row->head_width;
   if (row->refine != nullptr) row->refine(model);
   // As the converter chooses.
-  const bool integers = weights.starts_with("int") && c.arch.relative == Relative::none && !c.causal();
+  const bool integers = weights.starts_with("int") && !c.causal();
   c.attention = integers ? AttentionType::i8 : AttentionType::f32;
   content.config = c;
   content.heads.push_back({"labels", HeadKind::single_label, {}, {}, 1, 0, 0});
@@ -195,6 +195,7 @@ Result<ModelContent> synthetic_model(const std::string& shape, const std::string
   ONEPASS_TRY(for_each_tensor(c, classes, [&](const TensorNeed& need) -> Status {
     const Role role = need.spec->role;
     const Layout layout = role == Role::vector || role == Role::rows ? Layout::f32_rows
+                          : role == Role::coded_rows                 ? coded_rows_layout(c.attention)
                           : role == Role::table                      ? types->table
                           : need.spec->scope == Scope::head          ? types->head
                                                                      : types->matrix;

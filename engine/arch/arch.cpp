@@ -5,6 +5,8 @@
 #include <cstring>
 #include <utility>
 
+#include "kernels/attention_i8.h"
+
 namespace onepass {
 
 using kernels::Layout;
@@ -26,8 +28,8 @@ constexpr SlotSpec kSlots[] = {
     {Slot::relative_bias, "relative.bias.w", Role::rows, Scope::model, Dim::H, Dim::W},
     {Slot::attn_qkv_w, "layers.{i}.attn.qkv.w", Role::matrix, Scope::layer, Dim::QKV, Dim::D},
     {Slot::attn_qkv_b, "layers.{i}.attn.qkv.b", Role::vector, Scope::layer, Dim::one, Dim::QKV},
-    {Slot::attn_relative_key, "layers.{i}.attn.relative.key.w", Role::rows, Scope::layer, Dim::W, Dim::HE},
-    {Slot::attn_relative_query, "layers.{i}.attn.relative.query.w", Role::rows, Scope::layer, Dim::W, Dim::HE},
+    {Slot::attn_relative_key, "layers.{i}.attn.relative.key.w", Role::coded_rows, Scope::layer, Dim::W, Dim::HE},
+    {Slot::attn_relative_query, "layers.{i}.attn.relative.query.w", Role::coded_rows, Scope::layer, Dim::W, Dim::HE},
     {Slot::attn_q_norm_w, "layers.{i}.attn.q_norm.w", Role::vector, Scope::layer, Dim::one, Dim::E},
     {Slot::attn_k_norm_w, "layers.{i}.attn.k_norm.w", Role::vector, Scope::layer, Dim::one, Dim::E},
     {Slot::attn_prefix, "layers.{i}.attn.prefix.w", Role::rows, Scope::layer, Dim::PT, Dim::KV},
@@ -156,11 +158,13 @@ uint32_t config_field_count() noexcept { return kFieldCount; }
 
 std::span<const SlotSpec> slot_specs() noexcept { return kSlots; }
 
-bool layout_fits(Role role, Layout layout) noexcept {
+bool layout_fits(Role role, Layout layout, AttentionType attention) noexcept {
   switch (role) {
     case Role::vector:
     case Role::rows:
       return layout == Layout::f32_rows;
+    case Role::coded_rows:
+      return layout == coded_rows_layout(attention);
     case Role::table:
       return layout == Layout::f32_rows || layout == Layout::f16_rows || layout == Layout::bf16_rows ||
              layout == Layout::i8_rows || layout == Layout::i4g32_rows;
@@ -421,8 +425,9 @@ Status validate(const Config& c) noexcept {
   if (a.relative != Relative::none && c.kv_heads != c.heads) {
     return fail("relative", "relative positions need as many heads of keys as of queries");
   }
-  if (a.relative != Relative::none && c.attention != AttentionType::f32) {
-    return fail("attention", "relative positions are only known with attention in f32");
+  if (a.relative != Relative::none && c.attention != AttentionType::f32 &&
+      c.max_tokens > kernels::max_attention_i8_keys) {
+    return fail("attention", "relative positions of more than 65,536 tokens are only known with attention in f32");
   }
   if ((a.position == Position::rotary) != (c.rotary_width != 0) || c.rotary_width % 2 != 0 ||
       c.rotary_width > c.head_width) {

@@ -212,12 +212,17 @@ uint32_t config_field_count() noexcept;
 
 // What a tensor is for, which decides the layouts it may have.
 enum class Role : uint8_t {
-  vector,  // f32_rows, N = 1
-  rows,    // f32_rows
-  table,   // f32_rows, f16_rows, i8_rows: rows read one at a time
-  matrix,  // f32_n16, f16_n16, i8_n32k4: a product's weights [N,K]
+  vector,      // f32_rows, N = 1
+  rows,        // f32_rows
+  coded_rows,  // what attention's products read: f32_rows, or i8_rows with attention in int8
+  table,       // f32_rows, f16_rows, i8_rows: rows read one at a time
+  matrix,      // f32_n16, f16_n16, i8_n32k4: a product's weights [N,K]
 };
-bool layout_fits(Role role, kernels::Layout layout) noexcept;
+bool layout_fits(Role role, kernels::Layout layout, AttentionType attention) noexcept;
+// The layout of coded_rows.
+constexpr kernels::Layout coded_rows_layout(AttentionType attention) noexcept {
+  return attention == AttentionType::i8 ? kernels::Layout::i8_rows : kernels::Layout::f32_rows;
+}
 
 enum class Scope : uint8_t { model, layer, head };
 

@@ -73,10 +73,10 @@ Result<Weights> bind_weights(const ModelFile& file) noexcept {
         w.relative_bias = vector();
         break;
       case Slot::attn_relative_key:
-        layer.relative_key = vector();
+        layer.relative_key = table();
         break;
       case Slot::attn_relative_query:
-        layer.relative_query = vector();
+        layer.relative_query = table();
         break;
       case Slot::attn_qkv_w:
         matrix(layer.qkv);

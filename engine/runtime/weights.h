@@ -33,8 +33,8 @@ struct LayerWeights {
   Linear qkv, attn_out, ffn_up, ffn_down;
   NormWeights attn_norm, ffn_norm;
   NormWeights attn_post_norm, ffn_post_norm, q_norm, k_norm;
-  const float* prefix = nullptr;                                   // [prefix_tokens, 2 GE]
-  const float *relative_key = nullptr, *relative_query = nullptr;  // [W,HE]
+  const float* prefix = nullptr;       // [prefix_tokens, 2 GE]
+  Table relative_key, relative_query;  // [W,HE]
 };
 
 struct Weights {

@@ -87,8 +87,8 @@ Status parse_shape(Cursor& cursor, const SectionBytes& section, const TensorNeed
   return {};
 }
 
-Status parse_entry(Cursor& cursor, const SectionBytes& section, const TensorNeed& need, const Section& weights,
-                   uint64_t expected, TensorView& tensor) noexcept {
+Status parse_entry(Cursor& cursor, const SectionBytes& section, const TensorNeed& need, AttentionType attention,
+                   const Section& weights, uint64_t expected, TensorView& tensor) noexcept {
   const uint64_t at = cursor.offset();
   const uint32_t dtype = cursor.u32(), layout = cursor.u32();
   if (!cursor.ok()) return section_truncated(section, at);
@@ -102,7 +102,7 @@ Status parse_entry(Cursor& cursor, const SectionBytes& section, const TensorNeed
   if (dtype != static_cast<uint32_t>(kernels::dtype_of(tensor.layout))) {
     return make_error(Code::bad_dtype, at, need.name, "the element type is not that of the layout");
   }
-  if (!layout_fits(need.spec->role, tensor.layout)) {
+  if (!layout_fits(need.spec->role, tensor.layout, attention)) {
     return make_error(Code::bad_dtype, at + 4, need.name, "the layout does not fit the tensor's use");
   }
   ONEPASS_TRY(parse_shape(cursor, section, need, tensor));
@@ -166,7 +166,7 @@ Status parse_directory(const SectionBytes& section, Contents& out) noexcept {
     if (!checked_align(end, tensor_alignment, &expected)) {
       return make_error(Code::overflow, at, need.name, "the tensor's place overflows");
     }
-    ONEPASS_TRY(parse_entry(cursor, section, need, weights, expected, tensor));
+    ONEPASS_TRY(parse_entry(cursor, section, need, out.config.attention, weights, expected, tensor));
     end = expected + tensor.bytes;
     if (!out.tensors.push_back(tensor)) return no_memory(section.name);
     return {};

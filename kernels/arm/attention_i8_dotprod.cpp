@@ -24,6 +24,10 @@ struct Dotprod : Lanes128 {
   ONEPASS_INLINE static Sums step(Sums sum, Operand keys, const int8_t* q) {
     return vdotq_s32(sum, keys, vreinterpretq_s8_s32(broadcast(q)));
   }
+  ONEPASS_INLINE static Sums pair_step(Sums sum, Operand keys, const int8_t* terms) {
+    return vdotq_s32(sum, keys, vld1q_s8(terms));
+  }
+  ONEPASS_INLINE static Operand splat_key(const int8_t* p) { return vreinterpretq_s8_s32(broadcast(p)); }
   ONEPASS_INLINE static Sums mix_step(Sums sum, Operand values, const uint8_t* codes) {
     return vreinterpretq_s32_u32(
         vdotq_u32(vreinterpretq_u32_s32(sum), vreinterpretq_u8_s8(values), vreinterpretq_u8_s32(broadcast(codes))));
@@ -33,10 +37,11 @@ struct Dotprod : Lanes128 {
     return vcombine_s8(vqmovn_s16(vcombine_s16(words(rows[0], part), words(rows[1], part))),
                        vqmovn_s16(vcombine_s16(words(rows[2], part), words(rows[3], part))));
   }
-  ONEPASS_INLINE static void store_keys(const I16 (&rows)[4], int8_t* panel, size_t channel, size_t key) {
-    for (size_t part = 0; part < 4; ++part) {
-      vst1q_s8(panel + (channel + 4 * part) * 16 + key * 4, pack_four(rows, part));
-    }
+  ONEPASS_INLINE static void store_keys(const I16 (&rows)[4], int8_t* to, size_t stride) {
+    for (size_t part = 0; part < 4; ++part) vst1q_s8(to + part * stride, pack_four(rows, part));
+  }
+  ONEPASS_INLINE static void store_terms(const I16 (&rows)[4], int8_t* to, size_t stride) {
+    store_keys(rows, to, stride);
   }
   ONEPASS_INLINE static void store_values(const I16 (&rows)[4], uint8_t* values, size_t channel, size_t) {
     const uint8_t order[16] = {0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15};
@@ -49,7 +54,7 @@ struct Dotprod : Lanes128 {
     const int8x8_t low = vqmovn_s16(vcombine_s16(words(codes, 0), words(codes, 1)));
     vst1q_s8(to, vcombine_s8(low, vqmovn_s16(vcombine_s16(words(codes, 2), words(codes, 3)))));
   }
-  ONEPASS_INLINE static void score_starts(const int8_t*, size_t, size_t, int32_t* start) {
+  ONEPASS_INLINE static void score_starts(const int8_t*, size_t, size_t, bool, int32_t* start) {
     plain_starts(start, score_start);
   }
   ONEPASS_INLINE static void mix_starts(I16 code_sums, int32_t* start) {

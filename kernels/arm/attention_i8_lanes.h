@@ -11,6 +11,7 @@ struct Lanes128 {
   static constexpr size_t lanes = 4, tile_rows = 4, tile_panels = 1;
 
   ONEPASS_INLINE static Sums splat_sum(int32_t x) { return vdupq_n_s32(x); }
+  ONEPASS_INLINE static Sums load_sum(const int32_t* p) { return vld1q_s32(p); }
   ONEPASS_INLINE static void store_sum(int32_t* to, Sums x) { vst1q_s32(to, x); }
   ONEPASS_INLINE static int16x4_t words(I16 codes, size_t part) { return vqmovn_s32(codes.part[part]); }
 

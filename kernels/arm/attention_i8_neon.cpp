@@ -16,18 +16,24 @@ struct Neon : Lanes128 {
 
   ONEPASS_INLINE static Operand load(const int16_t* p) { return vld1_s16(p); }
   ONEPASS_INLINE static Sums step(Sums sum, Operand keys, const int16_t* q) { return vmlal_n_s16(sum, keys, *q); }
+  ONEPASS_INLINE static Sums pair_step(Sums sum, Operand keys, const int16_t* terms) {
+    return vmlal_s16(sum, keys, vld1_s16(terms));
+  }
+  ONEPASS_INLINE static Operand splat_key(const int16_t* p) { return vdup_n_s16(*p); }
   ONEPASS_INLINE static Sums mix_step(Sums sum, Operand values, const int16_t* codes) {
     return vmlal_n_s16(sum, values, *codes);
   }
-  ONEPASS_INLINE static void store_keys(const I16 (&rows)[4], int16_t* panel, size_t channel, size_t key) {
+  ONEPASS_INLINE static void store_keys(const I16 (&rows)[4], int16_t* to, size_t stride) {
     for (size_t part = 0; part < 4; ++part) {
       const int16x4x4_t four = {
           {words(rows[0], part), words(rows[1], part), words(rows[2], part), words(rows[3], part)}};
       int16_t by_channel[16];
       vst4_s16(by_channel, four);
-      for (size_t c = 0; c < 4; ++c)
-        vst1_s16(panel + (channel + 4 * part + c) * 16 + key, vld1_s16(by_channel + 4 * c));
+      for (size_t c = 0; c < 4; ++c) vst1_s16(to + (4 * part + c) * stride, vld1_s16(by_channel + 4 * c));
     }
+  }
+  ONEPASS_INLINE static void store_terms(const I16 (&rows)[4], int16_t* to, size_t stride) {
+    store_keys(rows, to, stride);
   }
   ONEPASS_INLINE static void store_values(const I16 (&rows)[4], int16_t* values, size_t channel, size_t width) {
     for (size_t i = 0; i < 4; ++i) store_queries(rows[i], values + i * width + channel);
@@ -35,7 +41,7 @@ struct Neon : Lanes128 {
   ONEPASS_INLINE static void store_queries(I16 codes, int16_t* to) {
     for (size_t part = 0; part < 4; ++part) vst1_s16(to + 4 * part, words(codes, part));
   }
-  ONEPASS_INLINE static void score_starts(const int16_t*, size_t, size_t, int32_t* start) {
+  ONEPASS_INLINE static void score_starts(const int16_t*, size_t, size_t, bool, int32_t* start) {
     plain_starts(start, score_start);
   }
   ONEPASS_INLINE static void mix_starts(I16, int32_t* start) { plain_starts(start, 0); }

@@ -14,6 +14,9 @@ struct Lanes256 {
   ONEPASS_INLINE static Sums as_sums(__m256i x) { return reinterpret_cast<Sums>(x); }
   ONEPASS_INLINE static __m256i as_register(Sums x) { return reinterpret_cast<__m256i>(x); }
   ONEPASS_INLINE static Sums splat_sum(int32_t x) { return as_sums(_mm256_set1_epi32(x)); }
+  ONEPASS_INLINE static Sums load_sum(const int32_t* p) {
+    return as_sums(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(p)));
+  }
   ONEPASS_INLINE static void store_sum(int32_t* to, Sums x) {
     _mm256_storeu_si256(reinterpret_cast<__m256i*>(to), as_register(x));
   }
@@ -23,6 +26,7 @@ struct Lanes256 {
     memcpy(&bits, p, sizeof bits);
     return _mm256_set1_epi32(bits);
   }
+  ONEPASS_INLINE static Operand splat_key(const void* p) { return broadcast(p); }
   ONEPASS_INLINE static void add_mix(float* to, Sums sum, float a, float b) {
     const __m256 before = _mm256_mul_ps(_mm256_loadu_ps(to), _mm256_set1_ps(a));
     _mm256_storeu_ps(to, _mm256_fmadd_ps(_mm256_cvtepi32_ps(as_register(sum)), _mm256_set1_ps(b), before));

@@ -16,21 +16,28 @@ struct Avx2 : Lanes256 {
   ONEPASS_INLINE static Sums step(Sums sum, Operand keys, const int16_t* q) {
     return as_sums(_mm256_add_epi32(as_register(sum), _mm256_madd_epi16(keys, broadcast(q))));
   }
+  ONEPASS_INLINE static Sums pair_step(Sums sum, Operand keys, const int16_t* terms) {
+    const __m256i columns = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(terms));
+    return as_sums(_mm256_add_epi32(as_register(sum), _mm256_madd_epi16(keys, columns)));
+  }
   ONEPASS_INLINE static Sums mix_step(Sums sum, Operand values, const int16_t* codes) {
     return step(sum, values, codes);
   }
-  ONEPASS_INLINE static void store_keys(const I16 (&rows)[4], int16_t* panel, size_t channel, size_t key) {
+  ONEPASS_INLINE static void store_keys(const I16 (&rows)[4], int16_t* keys, size_t stride) {
     for (size_t i = 0; i < 2; ++i) {
       const __m256 ab = _mm256_castsi256_ps(_mm256_packs_epi32(rows[0].part[i], rows[1].part[i]));
       const __m256 cd = _mm256_castsi256_ps(_mm256_packs_epi32(rows[2].part[i], rows[3].part[i]));
       const __m256i even = _mm256_castps_si256(_mm256_shuffle_ps(ab, cd, 0x88));
       const __m256i odd = _mm256_castps_si256(_mm256_shuffle_ps(ab, cd, 0xdd));
-      int16_t* to = panel + (channel + 8 * i) * 16 + key * 2;
+      int16_t* to = keys + 4 * i * stride;
       store_half(to, _mm256_castsi256_si128(even));
-      store_half(to + 32, _mm256_castsi256_si128(odd));
-      store_half(to + 64, _mm256_extracti128_si256(even, 1));
-      store_half(to + 96, _mm256_extracti128_si256(odd, 1));
+      store_half(to + stride, _mm256_castsi256_si128(odd));
+      store_half(to + 2 * stride, _mm256_extracti128_si256(even, 1));
+      store_half(to + 3 * stride, _mm256_extracti128_si256(odd, 1));
     }
+  }
+  ONEPASS_INLINE static void store_terms(const I16 (&rows)[4], int16_t* to, size_t stride) {
+    store_keys(rows, to, stride);
   }
   ONEPASS_INLINE static void store_values(const I16 (&rows)[4], int16_t* values, size_t channel, size_t width) {
     for (size_t pair = 0; pair < 2; ++pair) {
@@ -46,7 +53,7 @@ struct Avx2 : Lanes256 {
     const __m256i words = _mm256_permute4x64_epi64(_mm256_packs_epi32(codes.part[0], codes.part[1]), 0xd8);
     _mm256_store_si256(reinterpret_cast<__m256i*>(to), words);
   }
-  ONEPASS_INLINE static void score_starts(const int16_t*, size_t, size_t, int32_t* start) {
+  ONEPASS_INLINE static void score_starts(const int16_t*, size_t, size_t, bool, int32_t* start) {
     for (size_t i = 0; i < query_rows; ++i) start[i] = score_start;
   }
   template <size_t vectors>

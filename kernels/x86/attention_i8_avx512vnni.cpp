@@ -21,6 +21,7 @@ struct Avx512Vnni {
   ONEPASS_INLINE static Sums as_sums(__m512i x) { return reinterpret_cast<Sums>(x); }
   ONEPASS_INLINE static __m512i as_register(Sums x) { return reinterpret_cast<__m512i>(x); }
   ONEPASS_INLINE static Sums splat_sum(int32_t x) { return as_sums(_mm512_set1_epi32(x)); }
+  ONEPASS_INLINE static Sums load_sum(const int32_t* p) { return as_sums(_mm512_loadu_si512(p)); }
   ONEPASS_INLINE static void store_sum(int32_t* to, Sums x) { _mm512_storeu_si512(to, as_register(x)); }
   ONEPASS_INLINE static Operand load(const void* p) { return _mm512_load_si512(p); }
   ONEPASS_INLINE static __m512i four(const void* p) {
@@ -31,6 +32,10 @@ struct Avx512Vnni {
   ONEPASS_INLINE static Sums step(Sums sum, Operand keys, const int8_t* q) {
     return as_sums(_mm512_dpbusd_epi32(as_register(sum), keys, four(q)));
   }
+  ONEPASS_INLINE static Sums pair_step(Sums sum, Operand keys, const int8_t* terms) {
+    return as_sums(_mm512_dpbusd_epi32(as_register(sum), keys, _mm512_loadu_si512(terms)));
+  }
+  ONEPASS_INLINE static Operand splat_key(const uint8_t* p) { return four(p); }
   ONEPASS_INLINE static Sums mix_step(Sums sum, Operand values, const uint8_t* codes) {
     return as_sums(_mm512_dpbusd_epi32(as_register(sum), four(codes), values));
   }
@@ -45,13 +50,18 @@ struct Avx512Vnni {
     return _mm512_packs_epi16(_mm512_packs_epi32(rows[0].part[0], rows[1].part[0]),
                               _mm512_packs_epi32(rows[2].part[0], rows[3].part[0]));
   }
-  ONEPASS_INLINE static void store_keys(const I16 (&rows)[4], uint8_t* panel, size_t channel, size_t key) {
-    const __m512i codes = _mm512_xor_si512(pack_four(rows), _mm512_set1_epi8(static_cast<char>(0x80)));
-    uint8_t* to = panel + channel * 16 + key * 4;
-    _mm_store_si128(reinterpret_cast<__m128i*>(to), _mm512_castsi512_si128(codes));
-    _mm_store_si128(reinterpret_cast<__m128i*>(to + 64), _mm512_extracti32x4_epi32(codes, 1));
-    _mm_store_si128(reinterpret_cast<__m128i*>(to + 128), _mm512_extracti32x4_epi32(codes, 2));
-    _mm_store_si128(reinterpret_cast<__m128i*>(to + 192), _mm512_extracti32x4_epi32(codes, 3));
+  ONEPASS_INLINE static void store_groups(__m512i codes, void* to, size_t stride) {
+    auto* group = static_cast<uint8_t*>(to);
+    _mm_store_si128(reinterpret_cast<__m128i*>(group), _mm512_castsi512_si128(codes));
+    _mm_store_si128(reinterpret_cast<__m128i*>(group + stride), _mm512_extracti32x4_epi32(codes, 1));
+    _mm_store_si128(reinterpret_cast<__m128i*>(group + 2 * stride), _mm512_extracti32x4_epi32(codes, 2));
+    _mm_store_si128(reinterpret_cast<__m128i*>(group + 3 * stride), _mm512_extracti32x4_epi32(codes, 3));
+  }
+  ONEPASS_INLINE static void store_keys(const I16 (&rows)[4], uint8_t* to, size_t stride) {
+    store_groups(_mm512_xor_si512(pack_four(rows), _mm512_set1_epi8(static_cast<char>(0x80))), to, stride);
+  }
+  ONEPASS_INLINE static void store_terms(const I16 (&rows)[4], int8_t* to, size_t stride) {
+    store_groups(pack_four(rows), to, stride);
   }
   ONEPASS_INLINE static void store_values(const I16 (&rows)[4], int8_t* values, size_t channel, size_t) {
     const __m512i by_channel =
@@ -61,10 +71,10 @@ struct Avx512Vnni {
   ONEPASS_INLINE static void store_queries(I16 codes, int8_t* to) {
     _mm_store_si128(reinterpret_cast<__m128i*>(to), _mm512_cvtsepi32_epi8(codes.part[0]));
   }
-  // Up to 128 channels the excess of 128 keeps |sum| below 2^22: 127 * 255 * 128. Beyond, the sums start below 0.
-  ONEPASS_INLINE static void score_starts(const int8_t* q, size_t width, size_t rows, int32_t* start) {
+  // Unless the sums are to be exact: up to 128 channels the excess of 128 keeps |sum| below 2^22: 127 * 255 * 128. Beyond, the sums start below 0.
+  ONEPASS_INLINE static void score_starts(const int8_t* q, size_t width, size_t rows, bool exact, int32_t* start) {
     for (size_t i = 0; i < query_rows; ++i) start[i] = score_start;
-    if (width <= 128) return;
+    if (!exact && width <= 128) return;
     for (size_t i = 0; i < rows; ++i) {
       __m128i sum = _mm_setzero_si128();
       const __m128i ones = _mm_set1_epi8(1);

@@ -15,6 +15,10 @@ struct AvxVnni : Lanes256 {
   ONEPASS_INLINE static Sums step(Sums sum, Operand keys, const int8_t* q) {
     return as_sums(_mm256_dpbusd_avx_epi32(as_register(sum), keys, broadcast(q)));
   }
+  ONEPASS_INLINE static Sums pair_step(Sums sum, Operand keys, const int8_t* terms) {
+    const __m256i columns = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(terms));
+    return as_sums(_mm256_dpbusd_avx_epi32(as_register(sum), keys, columns));
+  }
   ONEPASS_INLINE static Sums mix_step(Sums sum, Operand values, const uint8_t* codes) {
     return as_sums(_mm256_dpbusd_avx_epi32(as_register(sum), broadcast(codes), values));
   }
@@ -23,13 +27,19 @@ struct AvxVnni : Lanes256 {
     return _mm256_packs_epi16(_mm256_packs_epi32(rows[0].part[i], rows[1].part[i]),
                               _mm256_packs_epi32(rows[2].part[i], rows[3].part[i]));
   }
-  ONEPASS_INLINE static void store_keys(const I16 (&rows)[4], uint8_t* panel, size_t channel, size_t key) {
+  ONEPASS_INLINE static void store_groups(const I16 (&rows)[4], __m256i excess, void* to, size_t stride) {
     for (size_t i = 0; i < 2; ++i) {
-      const __m256i codes = _mm256_xor_si256(pack_four(rows, i), _mm256_set1_epi8(static_cast<char>(0x80)));
-      uint8_t* to = panel + (channel + 8 * i) * 16 + key * 4;
-      store_half(to, _mm256_castsi256_si128(codes));
-      store_half(to + 64, _mm256_extracti128_si256(codes, 1));
+      const __m256i codes = _mm256_xor_si256(pack_four(rows, i), excess);
+      uint8_t* group = static_cast<uint8_t*>(to) + 2 * i * stride;
+      store_half(group, _mm256_castsi256_si128(codes));
+      store_half(group + stride, _mm256_extracti128_si256(codes, 1));
     }
+  }
+  ONEPASS_INLINE static void store_keys(const I16 (&rows)[4], uint8_t* to, size_t stride) {
+    store_groups(rows, _mm256_set1_epi8(static_cast<char>(0x80)), to, stride);
+  }
+  ONEPASS_INLINE static void store_terms(const I16 (&rows)[4], int8_t* to, size_t stride) {
+    store_groups(rows, _mm256_setzero_si256(), to, stride);
   }
   ONEPASS_INLINE static void store_values(const I16 (&rows)[4], int8_t* values, size_t channel, size_t) {
     const __m256i by_channel =
@@ -43,10 +53,10 @@ struct AvxVnni : Lanes256 {
     const __m256i words = _mm256_permute4x64_epi64(_mm256_packs_epi32(codes.part[0], codes.part[1]), 0xd8);
     store_half(to, _mm_packs_epi16(_mm256_castsi256_si128(words), _mm256_extracti128_si256(words, 1)));
   }
-  // Up to 128 channels the excess of 128 keeps |sum| below 2^22: 127 * 255 * 128. Beyond, the sums start below 0.
-  ONEPASS_INLINE static void score_starts(const int8_t* q, size_t width, size_t rows, int32_t* start) {
+  // Unless the sums are to be exact: up to 128 channels the excess of 128 keeps |sum| below 2^22: 127 * 255 * 128. Beyond, the sums start below 0.
+  ONEPASS_INLINE static void score_starts(const int8_t* q, size_t width, size_t rows, bool exact, int32_t* start) {
     for (size_t i = 0; i < query_rows; ++i) start[i] = score_start;
-    if (width <= 128) return;
+    if (!exact && width <= 128) return;
     for (size_t i = 0; i < rows; ++i) {
       int32_t sum = 0;
       for (size_t e = 0; e < width; ++e) sum += q[i * width + e];

@@ -291,6 +291,14 @@ TEST(OnepassMalformed, Config) {
       {"relative 3", Code::bad_value, "relative", add(19, 3)},
       {"relative without terms", Code::bad_value, "relative_terms", add(19, 1)},
       {"relative without rows", Code::bad_value, "relative_rows", add(19, 2)},
+      {"relative with attention in int8 and 65,537 tokens", Code::bad_value, "attention",
+       [=](RawModel& m) {
+         add(19, 2)(m);
+         add(30, 1)(m);
+         set(43, m.field(42).bits)(m);
+         set(48, 65537)(m);
+         add(55, 4)(m);
+       }},
       {"relative_terms alone", Code::bad_value, "relative_terms", add(20, 1)},
       {"relative_terms 4", Code::bad_value, "relative_terms", add(20, 4)},
       {"rotary_width alone", Code::bad_value, "rotary_width", add(52, 2)},

@@ -182,16 +182,50 @@ TEST(Reference, AttentionMatchesDeberta) {
 struct Int8Attention {
   size_t q_count, kv_count, width;
   KeyWindow window = {};
+  // Of the terms that are present; the tables' values are their codes'.
+  bool key_terms = false, query_terms = false, bias = false;
+  float k_offset = 0.0f;  // of every key
   float range = 2.0f;
   double largest = 0, mean_square = 0;
 
   void run(uint64_t seed) {
     const auto q = random_floats(q_count * width, seed, -range, range),
-               k = random_floats(kv_count * width, seed + 1, -range, range),
+               k = random_floats(kv_count * width, seed + 1, k_offset - range, k_offset + range),
                v = random_floats(kv_count * width, seed + 2);
     std::vector<float> out(q_count * width);
-    auto scratch = aligned_bytes(attention_i8_scratch_bytes(kv_count, width));
-    const float scale = 1.0f / std::sqrt(static_cast<float>(width));
+    auto scratch = aligned_bytes(attention_i8_scratch_bytes(kv_count, width, true));
+    const bool related = key_terms || query_terms || bias;
+    const float scale = 1.0f / std::sqrt(static_cast<float>(width) * (1.0f + static_cast<float>(key_terms) +
+                                                                      static_cast<float>(query_terms)));
+    constexpr size_t kRows = 11;
+    Random random(seed + 3);
+    std::vector<int8_t> codes[2];
+    std::vector<float> scales[2], tables[2];
+    for (size_t t = 0; t < 2; ++t) {
+      for (size_t i = 0; i < kRows * width; ++i) codes[t].push_back(random.code());
+      for (size_t r = 0; r < kRows; ++r) scales[t].push_back(random.uniform(0.2f, 1.0f) * range / 127);
+      for (size_t i = 0; i < kRows * width; ++i) {
+        tables[t].push_back(static_cast<float>(codes[t][i]) * scales[t][i / width]);
+      }
+    }
+    const auto biases = random_floats(kRows, seed + 4);
+    std::vector<uint16_t> index(2 * kv_count - 1);
+    for (uint16_t& row : index) row = static_cast<uint16_t>(random.below(kRows));
+    const uint16_t* here = index.data() + (kv_count - 1);
+    const RelativeCodes coded = {.index = here,
+                                 .key_table = key_terms ? codes[0].data() : nullptr,
+                                 .key_stride = width,
+                                 .key_scale = scales[0].data(),
+                                 .query_table = query_terms ? codes[1].data() : nullptr,
+                                 .query_stride = width,
+                                 .query_scale = scales[1].data(),
+                                 .bias = bias ? biases.data() : nullptr};
+    const RelativeTerms terms = {.index = here,
+                                 .key_table = key_terms ? tables[0].data() : nullptr,
+                                 .key_stride = width,
+                                 .query_table = query_terms ? tables[1].data() : nullptr,
+                                 .query_stride = width,
+                                 .bias = bias ? biases.data() : nullptr};
     attention_i8_scalar({.q = q.data(),
                          .q_stride = width,
                          .k = k.data(),
@@ -205,9 +239,15 @@ struct Int8Attention {
                          .head_width = width,
                          .scale = scale,
                          .scratch = scratch.data(),
-                         .window = window});
-    const auto expected = exact_attention(
-        {.q = q, .k = k, .v = v, .width = width, .scale = static_cast<double>(scale), .window = window});
+                         .window = window,
+                         .relative = related ? &coded : nullptr});
+    const auto expected = exact_attention({.q = q,
+                                           .k = k,
+                                           .v = v,
+                                           .width = width,
+                                           .scale = static_cast<double>(scale),
+                                           .window = window,
+                                           .relative = related ? &terms : nullptr});
     for (size_t i = 0; i < out.size(); ++i) {
       const double error = std::fabs(static_cast<double>(out[i]) - expected[i]);
       largest = std::isfinite(error) ? std::max(largest, error) : INFINITY;
@@ -229,6 +269,25 @@ TEST(Reference, AttentionI8MatchesDouble) {
     a.run(11);
     EXPECT_LT(a.largest, 0.06) << kv_count << " " << width;
     EXPECT_LT(std::sqrt(a.mean_square), 0.012) << kv_count << " " << width;
+  }
+}
+
+// Keys with a large offset in common, too: a query table sees it.
+TEST(Reference, AttentionI8WithTermsMatchesDouble) {
+  for (const auto& [key_terms, query_terms, bias] :
+       {std::tuple{true, true, false}, {true, false, false}, {false, true, false}, {false, false, true}, {true, true, true}}) {
+    for (const auto& [q_count, kv_count, width, window] :
+         {std::tuple{size_t{9}, size_t{33}, size_t{32}, KeyWindow{}},
+          {size_t{150}, size_t{150}, size_t{24}, KeyWindow{}},
+          {size_t{7}, size_t{130}, size_t{64}, KeyWindow{.first = 123, .right = 0}},
+          {size_t{130}, size_t{130}, size_t{32}, KeyWindow{.left = 10, .right = 3}}}) {
+      for (const float offset : {0.0f, 6.0f}) {
+        Int8Attention a{q_count, kv_count, width, window, key_terms, query_terms, bias, offset};
+        a.run(31);
+        EXPECT_LT(a.largest, 0.06) << kv_count << " " << width << " " << offset;
+        EXPECT_LT(std::sqrt(a.mean_square), 0.012) << kv_count << " " << width << " " << offset;
+      }
+    }
   }
 }
 

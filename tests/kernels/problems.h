@@ -171,18 +171,28 @@ class Problem<kernels::AttentionI8> {
     heads = 32,      // three query heads
     causal = 64,     // the queries are the last of the text
     local = 128,     // 5 keys to either side
-    one_sided = 256  // with causal: a window of 70 keys
+    one_sided = 256,  // with causal: a window of 70 keys
+    key_terms = 512,  // as of attention_f32
+    query_terms = 1024,
+    biased = 2048
   };
   Problem(const Case& c, Flush flush);
   kernels::AttentionI8 args();
   std::vector<Output> outputs() const;
 
  private:
+  static constexpr size_t kTableRows = 9;
   size_t head_count() const;
+  bool has_terms() const;
+  kernels::KeyWindow window() const;
   Case case_;
   size_t stride_;
   Guarded<float> q_, k_, v_, out_;
   Guarded<uint8_t> scratch_;
+  Guarded<int8_t> key_table_, query_table_;
+  Guarded<float> key_scale_, query_scale_, bias_;
+  Guarded<uint16_t> index_;
+  kernels::RelativeCodes terms_{};
 };
 
 template <>

@@ -5,6 +5,8 @@
 #include <fstream>
 #include <functional>
 #include <iterator>
+#include <optional>
+#include <tuple>
 
 #include "formats/json/json.h"
 #include "models/family.h"
@@ -322,11 +324,36 @@ TEST(Convert, OlderKeysMeanTheSame) {
   EXPECT_EQ(before, checkpoint.bytes(""));
 }
 
-TEST(Convert, RelativePositionsNeedAttentionInF32) {
-  Damaged checkpoint("mpnet/two_classes");
-  EXPECT_EQ(checkpoint.convert({.weights = convert::WeightType::int8}).code, Code::ok);
-  EXPECT_EQ(checkpoint.convert({.weights = convert::WeightType::int8, .attention = AttentionType::i8}).code,
-            Code::bad_value);
+TEST(Convert, RelativeTablesAreCodedForAttentionInInt8) {
+  using convert::WeightType;
+  const auto converted = [](WeightType weights, std::optional<AttentionType> attention) {
+    auto content = convert::convert_folder(
+        {.source = fixtures() / "deberta_v2/v3", .weights = weights, .attention = attention}, nullptr);
+    EXPECT_TRUE(content.ok());
+    return std::move(content.value());
+  };
+  for (const auto& [weights, asked, attention] :
+       {std::tuple{WeightType::int8, std::optional<AttentionType>(), AttentionType::i8},
+        {WeightType::int4, std::optional<AttentionType>(), AttentionType::i8},
+        {WeightType::f32, std::optional<AttentionType>(), AttentionType::f32},
+        {WeightType::int8, std::optional(AttentionType::f32), AttentionType::f32},
+        {WeightType::f32, std::optional(AttentionType::i8), AttentionType::i8}}) {
+    ModelContent content = converted(weights, asked);
+    EXPECT_EQ(content.config.attention, attention);
+    size_t tables = 0;
+    for (const TensorContent& tensor : content.tensors) {
+      if (tensor.name.find("attn.relative") == std::string::npos) continue;
+      ++tables;
+      EXPECT_EQ(tensor.layout, coded_rows_layout(attention)) << tensor.name;
+    }
+    EXPECT_EQ(tables, 2 * content.config.layers);
+    EXPECT_TRUE(serialize_model(content).ok());
+    // A file whose tables are of the other kind is none.
+    content.config.attention = attention == AttentionType::i8 ? AttentionType::f32 : AttentionType::i8;
+    const auto other = serialize_model(content);
+    ASSERT_FALSE(other.ok());
+    EXPECT_EQ(other.error().code, Code::bad_dtype);
+  }
 }
 
 TEST(Convert, APoolerThatTheClassDoesNotUseIsLeftOut) {

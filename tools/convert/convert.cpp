@@ -91,8 +91,9 @@ bool is_integer(WeightType type) { return type == WeightType::int8 || type == We
 
 // Heads are small, and their error is the answer's error: they stay in float. Parts that the source has in groups of 4
 // bits already are taken as they are.
-Layout layout_of(const SlotSpec& spec, const Options& options, const WeightFile& weights,
+Layout layout_of(const SlotSpec& spec, const Options& options, AttentionType attention, const WeightFile& weights,
                  std::span<const std::string> parts) {
+  if (spec.role == Role::coded_rows) return coded_rows_layout(attention);
   const WeightType type =
       spec.role == Role::table ? table_type(options, spec.slot == Slot::embed_token) : options.weights;
   if (type == WeightType::source) return layout_as_stored(spec, weights, parts);
@@ -102,6 +103,7 @@ Layout layout_of(const SlotSpec& spec, const Options& options, const WeightFile&
   switch (spec.role) {
     case Role::vector:
     case Role::rows:
+    case Role::coded_rows:
       return Layout::f32_rows;
     case Role::table:
       return table_layout(type);
@@ -616,7 +618,7 @@ bool has_blocks(const WeightFile& weights) {
 
 AttentionType attention_of(const Options& options, const Config& config, const WeightFile& weights) {
   // A decoder's keys reach further than 8 bits with one scale hold, and its attention is a small part of its work.
-  const bool integers = config.arch.relative == Relative::none && !config.causal() &&
+  const bool integers = !config.causal() &&
                         (is_integer(options.weights) || (options.weights == WeightType::source && has_blocks(weights)));
   return options.attention.value_or(integers ? AttentionType::i8 : AttentionType::f32);
 }
@@ -732,7 +734,7 @@ Result<ModelContent> convert_folder(const Options& options, std::vector<std::str
   ONEPASS_TRY(for_each_tensor(content.config, classes, [&](const TensorNeed& need) -> Status {
     if (auto values = computed_tensor(need.spec->slot, source); !values.empty()) {
       content.tensors.push_back({.name = need.name,
-                                 .layout = layout_of(*need.spec, options, *checkpoint, {}),
+                                 .layout = layout_of(*need.spec, options, content.config.attention, *checkpoint, {}),
                                  .n = need.n,
                                  .k = need.k,
                                  .payload = {},
@@ -743,7 +745,7 @@ Result<ModelContent> convert_folder(const Options& options, std::vector<std::str
       return {};
     }
     ONEPASS_TRY_ASSIGN(parts, tensors.find(need));
-    const Layout layout = layout_of(*need.spec, options, *checkpoint, parts);
+    const Layout layout = layout_of(*need.spec, options, content.config.attention, *checkpoint, parts);
     std::string origin = input.stored_by != nullptr ? describe_fate(layout, *checkpoint, parts) : std::string();
     if (input.stored_by != nullptr && (need.spec->role == Role::matrix || need.spec->role == Role::table)) {
       ++fates[static_cast<size_t>(fate_of(layout, *checkpoint, parts))];

@@ -218,7 +218,7 @@ class Search {
 
   Status run() {
     const AttentionType attention = bench_.config().attention;
-    bench_.set_attention(AttentionType::f32);
+    ONEPASS_TRY(bench_.set_attention(AttentionType::f32));
     for (const Task& task : options_.tasks) {
       ONEPASS_TRY_ASSIGN(texts, bench_.tokenize(task.texts));
       ONEPASS_TRY_ASSIGN(values, evaluate(bench_, task, texts));
@@ -230,7 +230,7 @@ class Search {
             {whole ? task.name : task.name + " " + std::string(labels[v]), values[v], values[v]});
       }
     }
-    bench_.set_attention(attention);
+    ONEPASS_TRY(bench_.set_attention(attention));
     const std::vector<Move> moves = path_of(choices_);
     size_t most = 1;
     while ((size_t{1} << most) < moves.size() + 1) ++most;

@@ -70,14 +70,18 @@ Linear* linear_of(Weights& w, const Workbench::Tensor& t) {
   }
 }
 
-Table* table_of(Weights& w, Slot slot) {
-  switch (slot) {
+Table* table_of(Weights& w, const Workbench::Tensor& t) {
+  switch (t.slot) {
     case Slot::embed_token:
       return &w.token;
     case Slot::embed_position:
       return &w.position;
     case Slot::embed_type:
       return &w.segment;
+    case Slot::attn_relative_key:
+      return &w.layers[t.index].relative_key;
+    case Slot::attn_relative_query:
+      return &w.layers[t.index].relative_query;
     default:
       return nullptr;
   }
@@ -100,9 +104,8 @@ const float** norm_of(Weights& w, const Workbench::Tensor& t) {
 
 }  // namespace
 
-Workbench::Workbench(Model model, Weights weights, AttentionType attention)
+Workbench::Workbench(Model model, Weights weights)
     : model_(std::move(model)), config_(model_.config()), weights_(std::move(weights)) {
-  config_.attention = attention;
   for (const TensorView& t : model_.file().tensors()) {
     const SlotSpec& spec = slot_specs()[static_cast<size_t>(t.slot)];
     tensors_.push_back({std::string(t.name), t.slot, spec.role, spec.scope, t.index, static_cast<size_t>(t.n),
@@ -110,6 +113,34 @@ Workbench::Workbench(Model model, Weights weights, AttentionType attention)
   }
   written_.resize(tensors_.size());
   exchanged_.resize(tensors_.size());
+  coded_.resize(tensors_.size());
+}
+
+Status Workbench::set_attention(AttentionType attention) {
+  config_.attention = attention;
+  const Layout layout = coded_rows_layout(attention);
+  for (size_t i = 0; i < tensors_.size(); ++i) {
+    const Tensor& t = tensors_[i];
+    if (t.role != Role::coded_rows) continue;
+    const TensorView& view = model_.file().tensors()[i];
+    Table& table = *table_of(weights_, t);
+    table.layout = layout;
+    table.data = view.data;
+    if (layout == view.layout) continue;
+    Exchanged& coded = coded_[i];
+    if (coded.bytes.empty()) {
+      Array<uint8_t> bytes;
+      if (!bytes.resize(kernels::packed_bytes(layout, t.n, t.k))) {
+        return make_error(Code::out_of_memory, Error::no_offset, t.name, "no memory for its codes");
+      }
+      if (!kernels::pack(layout, static_cast<const float*>(view.data), t.n, t.k, bytes.data()).ok()) {
+        return make_error(Code::non_finite, Error::no_offset, t.name, "a value is not a finite number");
+      }
+      coded.bytes = std::move(bytes);
+    }
+    table.data = coded.bytes.data();
+  }
+  return {};
 }
 
 Result<std::unique_ptr<Workbench>> Workbench::open(const ModelContent& f32, AttentionType attention) {
@@ -118,7 +149,9 @@ Result<std::unique_ptr<Workbench>> Workbench::open(const ModelContent& f32, Atte
   ONEPASS_TRY_ASSIGN(model, Model::open(file.path().c_str(), {.mode = LoadMode::map, .verify = false}));
   ONEPASS_TRY_ASSIGN(weights, bind_weights(model.file()));
   // Not make_unique: the constructor is private.
-  return std::unique_ptr<Workbench>(new Workbench(std::move(model), std::move(weights), attention));
+  std::unique_ptr<Workbench> bench(new Workbench(std::move(model), std::move(weights)));
+  ONEPASS_TRY(bench->set_attention(attention));
+  return bench;
 }
 
 size_t Workbench::find(Slot slot, uint32_t index) const {
@@ -145,8 +178,8 @@ Status Workbench::bind(size_t tensor, const void* data, Layout layout) {
     linear.layout = layout;
     return {};
   }
-  if (t.role == Role::table && layout_fits(t.role, layout)) {
-    Table& table = *table_of(weights_, t.slot);
+  if (t.role == Role::table && layout_fits(t.role, layout, config_.attention)) {
+    Table& table = *table_of(weights_, t);
     table.data = data;
     table.layout = layout;
     return {};

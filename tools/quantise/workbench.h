@@ -55,7 +55,8 @@ class Workbench {
 
   const Model& model() const { return model_; }
   const Config& config() const { return config_; }
-  void set_attention(AttentionType attention) { config_.attention = attention; }
+  // With the tables of its terms as such a file has them.
+  Status set_attention(AttentionType attention);
   std::span<const Tensor> tensors() const { return tensors_; }
   // The tensor of a slot; tensors().size() where the model has none.
   size_t find(Slot slot, uint32_t index) const;
@@ -89,7 +90,7 @@ class Workbench {
     kernels::Layout layout{};
   };
 
-  Workbench(Model model, Weights weights, AttentionType attention);
+  Workbench(Model model, Weights weights);
   Status bind(size_t tensor, const void* data, kernels::Layout layout);
   Status run(const Texts& texts, const kernels::KernelTable& kernels, const PassControl& control,
              std::span<float> logits, const Progress& progress, const std::function<void()>& after_pass);
@@ -99,6 +100,7 @@ class Workbench {
   Weights weights_;
   std::vector<Tensor> tensors_;
   std::vector<Exchanged> written_, exchanged_;
+  std::vector<Exchanged> coded_;  // of tensors of Role::coded_rows, once they were asked for
   Array<uint8_t> arena_;
   PositionTables tables_;
 };
