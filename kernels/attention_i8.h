@@ -1,5 +1,5 @@
-// attention_i8: softmax(s) V for some queries of one text, in int8 products, within a window of keys; s = scale * Q K^T,
-// with terms by distance where the architecture has them.
+// attention_i8: softmax(s) V for some queries of one text, in int8 products, within a window of keys; s = scale * Q
+// K^T, with terms by distance where the architecture has them.
 //
 // Shapes    Q [q_count,E] for each of q_heads heads that read the same keys; K and V [kv_count,E]; out as Q. Rows are
 //           strided, since heads lie side by side in a row.
@@ -27,9 +27,9 @@
 //           with f = scale * log2(e) * 4096; u = q_scale * (k_scale * f); q' = q_scale; key_u = key_scale[r] * f;
 //           query_u = query_scale[r] * (k_scale * f); bias_u = fma(sum of c * query_table[r], query_scale[r] * (g * f),
 //           bias[r] * (log2(e) * 4096)); each brought within +-2^50, a NaN to 2^50. Where there is a query table, which
-//           does see the centers, they are c[e] * g: g the largest |middle| / 127, c[e] = round(middle * 127 / largest).
-//           Ranges below 1e-30 have scale and codes 0. A NaN or an infinity in a query's row makes its output NaN;
-//           in K, every output of the call; in V, its channel.
+//           does see the centers, they are c[e] * g: g the largest |middle| / 127, c[e] = round(middle * 127 /
+//           largest). Ranges below 1e-30 have scale and codes 0. A NaN or an infinity in a query's row makes its output
+//           NaN; in K, every output of the call; in V, its channel.
 // Threads   None. The caller splits texts, heads and queries; a query's output does not depend on the others.
 // Source    Codes for queries and keys: Zhang et al. 2024 (SageAttention), arXiv:2410.02367. Blocks with a running
 //           maximum: Milakov and Gimelshein 2018, arXiv:1805.02867. Terms by distance: as in attention_f32.h.

@@ -8,12 +8,15 @@
 //   Operand, Sums, lanes      registers of keys or values, and of that many s32 sums
 //   tile_rows, tile_panels    rows, and 16 keys or channels, of its largest tile
 //   load(p), splat_sum, load_sum, store_sum; add_mix(to, sums, a, b): to = to * a + float(sums) * b
-//   step(sums, keys, queries); mix_step(sums, values, codes); pair_step(sums, keys, terms), of registers on both sides
+//   step(sums, keys, queries); mix_step(sums, values, codes); pair_step(sums, keys, columns), of registers
+//   load_terms(p)             columns of the query table, anywhere; or, with joins_columns, join(low, high,
+//   lanes_from(n)):
+//                             the lanes from n on of two registers
 //   splat_key(p)              the codes of `group` channels of one key in every lane
 //   store_keys, store_values, store_terms  four rows of codes into the order below, or of the terms
-//   score_starts              where sums start for 1.5 * 2^23 + sum; unless exact, a constant more in a row is let stand
-//   store_codes<vectors>      y of `vectors` x 16 keys to 64 codes, 0 for the rest
-//   code_sums                 the sums of each query's 64 codes
+//   score_starts              where sums start for 1.5 * 2^23 + sum; unless exact, a constant more in a row is let
+//   stand store_codes<vectors>      y of `vectors` x 16 keys to 64 codes, 0 for the rest code_sums                 the
+//   sums of each query's 64 codes
 // Keys lie in panels of 16, [E/group][16][group]; values as [T/group][E][group], E padded to 16.
 #pragma once
 
@@ -405,7 +408,7 @@ struct Running {
 struct Rows {
   size_t position, count;  // of the first in its text
   alignas(64) int32_t score_starts[query_rows];
-  alignas(64) float units[query_rows];                             // of scores, in y
+  alignas(64) float units[query_rows];                                // of scores, in y
   alignas(64) float product_units[query_rows], q_scales[query_rows];  // with relative terms
   F16 weight, lowest;
 };
@@ -454,8 +457,7 @@ ONEPASS_INLINE void score_block(const Packed<Level>& p, const Rows& rows, size_t
     for_query_tiles<Level::tile_rows>(rows.count, [&](size_t first, auto count) {
       constexpr size_t tile = decltype(count)::value;
       for (size_t panel = 0; panel < panels; ++panel) {
-        query_term_tile<Level, tile>(t, p.groups, p.keys + (key + 16 * panel) * p.width,
-                                     column + query_rows - 1 - first + 16 * panel,
+        query_term_tile<Level, tile>(t, p.groups, p.keys + (key + 16 * panel) * p.width, column + 16 * panel, first,
                                      t.query_sums + first * block_keys + 16 * panel);
       }
     });

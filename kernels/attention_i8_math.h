@@ -17,8 +17,8 @@ constexpr float attention_unit = 0x1.715476p+12f;
 constexpr float attention_unit_in_e = 0x1.62e430p-13f;
 // y of a key that is not seen: code 0.
 constexpr float attention_unseen = 65535.0f;
-// Bound of the factors of relative terms: with sums below 2^22 their scores are finite numbers. Then that of the scores,
-// whose differences stay within 32 bits.
+// Bound of the factors of relative terms: with sums below 2^22 their scores are finite numbers. Then that of the
+// scores, whose differences stay within 32 bits.
 constexpr float attention_largest_factor = 0x1p50f;
 constexpr float attention_largest_score = 0x1p29f;
 

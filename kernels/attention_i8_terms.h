@@ -39,10 +39,10 @@ ONEPASS_INLINE size_t panel_offset(size_t t, size_t e, size_t width) {
 
 template <class Level>
 struct Terms {
-  size_t columns, last;         // last: the distance of column 0
-  typename Level::Key* keys;    // the key table, or null
-  typename Level::Query* query; // the query table, or null
-  int32_t* query_starts;        // [columns]
+  size_t columns, last;                   // last: the distance of column 0
+  typename Level::Key* keys;              // the key table, or null
+  typename Level::Query* query;           // the query table, or null
+  int32_t* query_starts;                  // [columns]
   float *key_units, *query_units, *bias;  // [columns]
   int32_t* key_sums;                      // [16, block_columns]
   int32_t* query_sums;                    // [16, block_keys]
@@ -72,28 +72,44 @@ ONEPASS_INLINE Terms<Level> take_terms(const AttentionI8& op, size_t width, Take
   return t;
 }
 
-// sums [rows, 16] at `to`, block_keys apart, of a panel of keys by the columns of the query table from `column` on, one
-// earlier for each row.
+// sums [rows, 16] at `to`, block_keys apart, of a panel of keys by columns of the query table: `column` is that of the
+// block's last query, and `first` the first row.
 template <class Level, size_t rows>
 ONEPASS_INLINE void query_term_tile(const Terms<Level>& t, size_t groups, const typename Level::Key* keys,
-                                    size_t column, int32_t* to) {
+                                    size_t column, size_t first, int32_t* to) {
   constexpr size_t vectors = 16 / Level::lanes;
+  const auto own = [&](size_t i) { return query_rows - 1 - first - i; };
   typename Level::Sums sum[rows][vectors];
 #pragma GCC unroll 16
   for (size_t i = 0; i < rows; ++i) {
 #pragma GCC unroll 16
-    for (size_t j = 0; j < vectors; ++j) sum[i][j] = Level::load_sum(t.query_starts + (column + j * Level::lanes - i));
+    for (size_t j = 0; j < vectors; ++j) {
+      sum[i][j] = Level::load_sum(t.query_starts + (column + own(i) + j * Level::lanes));
+    }
+  }
+  [[maybe_unused]] typename Level::Operand lanes[rows];
+  if constexpr (Level::joins_columns) {
+#pragma GCC unroll 16
+    for (size_t i = 0; i < rows; ++i) lanes[i] = Level::lanes_from(own(i));
   }
   for (size_t g = 0; g < groups; ++g) {
-    const typename Level::Query* terms = t.query + g * t.columns * Level::group;
+    const typename Level::Query* terms = t.query + (g * t.columns + column) * Level::group;
     typename Level::Operand k[vectors];
 #pragma GCC unroll 16
     for (size_t j = 0; j < vectors; ++j) k[j] = Level::load(keys + (g * 16 + j * Level::lanes) * Level::group);
+    if constexpr (Level::joins_columns) {
+      // Loads of 64 bytes that are not aligned take the time of four.
+      const typename Level::Operand low = Level::load(terms), high = Level::load(terms + 16 * Level::group);
 #pragma GCC unroll 16
-    for (size_t i = 0; i < rows; ++i) {
+      for (size_t i = 0; i < rows; ++i) sum[i][0] = Level::pair_step(sum[i][0], k[0], Level::join(low, high, lanes[i]));
+    } else {
 #pragma GCC unroll 16
-      for (size_t j = 0; j < vectors; ++j) {
-        sum[i][j] = Level::pair_step(sum[i][j], k[j], terms + (column + j * Level::lanes - i) * Level::group);
+      for (size_t i = 0; i < rows; ++i) {
+#pragma GCC unroll 16
+        for (size_t j = 0; j < vectors; ++j) {
+          sum[i][j] =
+              Level::pair_step(sum[i][j], k[j], Level::load_terms(terms + (own(i) + j * Level::lanes) * Level::group));
+        }
       }
     }
   }
@@ -104,8 +120,8 @@ ONEPASS_INLINE void query_term_tile(const Terms<Level>& t, size_t groups, const 
   }
 }
 
-// Where the sums of each column start, so that they are exact whatever the keys' codes have in excess; and the bias with
-// what the centers of the keys add to it.
+// Where the sums of each column start, so that they are exact whatever the keys' codes have in excess; and the bias
+// with what the centers of the keys add to it.
 template <class Level>
 ONEPASS_INLINE void finish_query_table(const Terms<Level>& t, size_t groups, float factor) {
   constexpr size_t vectors = 16 / Level::lanes;
@@ -120,8 +136,9 @@ ONEPASS_INLINE void finish_query_table(const Terms<Level>& t, size_t groups, flo
       const typename Level::Operand c = Level::splat_key(codes), zero = Level::splat_key(codes + Level::group);
 #pragma GCC unroll 16
       for (size_t j = 0; j < vectors; ++j) {
-        center[j] = Level::pair_step(center[j], c, terms + j * Level::lanes * Level::group);
-        excess[j] = Level::pair_step(excess[j], zero, terms + j * Level::lanes * Level::group);
+        const typename Level::Operand columns = Level::load_terms(terms + j * Level::lanes * Level::group);
+        center[j] = Level::pair_step(center[j], c, columns);
+        excess[j] = Level::pair_step(excess[j], zero, columns);
       }
     }
     alignas(64) int32_t sums[16], in_excess[16];
@@ -151,8 +168,7 @@ ONEPASS_INLINE void spread_terms(const AttentionI8& op, const Terms<Level>& t, s
     ptrdiff_t row[4];
     for (size_t i = 0; i < 4; ++i) {
       const ptrdiff_t distance = static_cast<ptrdiff_t>(t.last) - static_cast<ptrdiff_t>(column + i);
-      const bool exists =
-          distance < static_cast<ptrdiff_t>(end) && distance > -static_cast<ptrdiff_t>(op.kv_count);
+      const bool exists = distance < static_cast<ptrdiff_t>(end) && distance > -static_cast<ptrdiff_t>(op.kv_count);
       row[i] = exists ? r.index[distance] : -1;
       const size_t at = column + i;
       t.key_units[at] = exists && r.key_table != nullptr ? r.key_scale[row[i]] : 0.0f;

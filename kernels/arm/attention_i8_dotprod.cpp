@@ -24,8 +24,9 @@ struct Dotprod : Lanes128 {
   ONEPASS_INLINE static Sums step(Sums sum, Operand keys, const int8_t* q) {
     return vdotq_s32(sum, keys, vreinterpretq_s8_s32(broadcast(q)));
   }
-  ONEPASS_INLINE static Sums pair_step(Sums sum, Operand keys, const int8_t* terms) {
-    return vdotq_s32(sum, keys, vld1q_s8(terms));
+  ONEPASS_INLINE static Operand load_terms(const int8_t* p) { return vld1q_s8(p); }
+  ONEPASS_INLINE static Sums pair_step(Sums sum, Operand keys, Operand columns) {
+    return vdotq_s32(sum, keys, columns);
   }
   ONEPASS_INLINE static Operand splat_key(const int8_t* p) { return vreinterpretq_s8_s32(broadcast(p)); }
   ONEPASS_INLINE static Sums mix_step(Sums sum, Operand values, const uint8_t* codes) {

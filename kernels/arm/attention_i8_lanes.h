@@ -9,6 +9,7 @@ namespace {
 struct Lanes128 {
   using Sums = int32x4_t;
   static constexpr size_t lanes = 4, tile_rows = 4, tile_panels = 1;
+  static constexpr bool joins_columns = false;
 
   ONEPASS_INLINE static Sums splat_sum(int32_t x) { return vdupq_n_s32(x); }
   ONEPASS_INLINE static Sums load_sum(const int32_t* p) { return vld1q_s32(p); }

@@ -16,8 +16,9 @@ struct Neon : Lanes128 {
 
   ONEPASS_INLINE static Operand load(const int16_t* p) { return vld1_s16(p); }
   ONEPASS_INLINE static Sums step(Sums sum, Operand keys, const int16_t* q) { return vmlal_n_s16(sum, keys, *q); }
-  ONEPASS_INLINE static Sums pair_step(Sums sum, Operand keys, const int16_t* terms) {
-    return vmlal_s16(sum, keys, vld1_s16(terms));
+  ONEPASS_INLINE static Operand load_terms(const int16_t* p) { return vld1_s16(p); }
+  ONEPASS_INLINE static Sums pair_step(Sums sum, Operand keys, Operand columns) {
+    return vmlal_s16(sum, keys, columns);
   }
   ONEPASS_INLINE static Operand splat_key(const int16_t* p) { return vdup_n_s16(*p); }
   ONEPASS_INLINE static Sums mix_step(Sums sum, Operand values, const int16_t* codes) {

@@ -131,9 +131,8 @@ void attend(const AttentionI8& op, const float* q_rows, float* out_rows, const K
       float scores[block_keys], top = -INFINITY;
       for (size_t t = from; t < to; ++t) {
         const ptrdiff_t distance = static_cast<ptrdiff_t>(op.window.first + i) - static_cast<ptrdiff_t>(t);
-        const float s = op.relative != nullptr
-                            ? related_score(op, q_codes, steps.scale, keys, t, distance)
-                            : static_cast<float>(product(q_codes, keys.codes + t * width, width));
+        const float s = op.relative != nullptr ? related_score(op, q_codes, steps.scale, keys, t, distance)
+                                               : static_cast<float>(product(q_codes, keys.codes + t * width, width));
         scores[t - from] = s;
         top = s > top ? s : top;
       }

@@ -26,6 +26,8 @@ struct Lanes256 {
     memcpy(&bits, p, sizeof bits);
     return _mm256_set1_epi32(bits);
   }
+  static constexpr bool joins_columns = false;
+  ONEPASS_INLINE static Operand load_terms(const void* p) { return _mm256_loadu_si256(static_cast<const __m256i*>(p)); }
   ONEPASS_INLINE static Operand splat_key(const void* p) { return broadcast(p); }
   ONEPASS_INLINE static void add_mix(float* to, Sums sum, float a, float b) {
     const __m256 before = _mm256_mul_ps(_mm256_loadu_ps(to), _mm256_set1_ps(a));

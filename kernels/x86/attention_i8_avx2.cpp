@@ -16,8 +16,7 @@ struct Avx2 : Lanes256 {
   ONEPASS_INLINE static Sums step(Sums sum, Operand keys, const int16_t* q) {
     return as_sums(_mm256_add_epi32(as_register(sum), _mm256_madd_epi16(keys, broadcast(q))));
   }
-  ONEPASS_INLINE static Sums pair_step(Sums sum, Operand keys, const int16_t* terms) {
-    const __m256i columns = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(terms));
+  ONEPASS_INLINE static Sums pair_step(Sums sum, Operand keys, Operand columns) {
     return as_sums(_mm256_add_epi32(as_register(sum), _mm256_madd_epi16(keys, columns)));
   }
   ONEPASS_INLINE static Sums mix_step(Sums sum, Operand values, const int16_t* codes) {

@@ -32,8 +32,17 @@ struct Avx512Vnni {
   ONEPASS_INLINE static Sums step(Sums sum, Operand keys, const int8_t* q) {
     return as_sums(_mm512_dpbusd_epi32(as_register(sum), keys, four(q)));
   }
-  ONEPASS_INLINE static Sums pair_step(Sums sum, Operand keys, const int8_t* terms) {
-    return as_sums(_mm512_dpbusd_epi32(as_register(sum), keys, _mm512_loadu_si512(terms)));
+  ONEPASS_INLINE static Sums pair_step(Sums sum, Operand keys, Operand columns) {
+    return as_sums(_mm512_dpbusd_epi32(as_register(sum), keys, columns));
+  }
+  static constexpr bool joins_columns = true;
+  ONEPASS_INLINE static Operand load_terms(const void* p) { return _mm512_loadu_si512(p); }
+  ONEPASS_INLINE static Operand lanes_from(size_t n) {
+    const __m512i lane = _mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
+    return _mm512_add_epi32(lane, _mm512_set1_epi32(static_cast<int32_t>(n)));
+  }
+  ONEPASS_INLINE static Operand join(Operand low, Operand high, Operand lanes) {
+    return _mm512_permutex2var_epi32(low, lanes, high);
   }
   ONEPASS_INLINE static Operand splat_key(const uint8_t* p) { return four(p); }
   ONEPASS_INLINE static Sums mix_step(Sums sum, Operand values, const uint8_t* codes) {
@@ -71,7 +80,8 @@ struct Avx512Vnni {
   ONEPASS_INLINE static void store_queries(I16 codes, int8_t* to) {
     _mm_store_si128(reinterpret_cast<__m128i*>(to), _mm512_cvtsepi32_epi8(codes.part[0]));
   }
-  // Unless the sums are to be exact: up to 128 channels the excess of 128 keeps |sum| below 2^22: 127 * 255 * 128. Beyond, the sums start below 0.
+  // Unless the sums are to be exact: up to 128 channels the excess of 128 keeps |sum| below 2^22: 127 * 255 * 128.
+  // Beyond, the sums start below 0.
   ONEPASS_INLINE static void score_starts(const int8_t* q, size_t width, size_t rows, bool exact, int32_t* start) {
     for (size_t i = 0; i < query_rows; ++i) start[i] = score_start;
     if (!exact && width <= 128) return;

@@ -15,8 +15,7 @@ struct AvxVnni : Lanes256 {
   ONEPASS_INLINE static Sums step(Sums sum, Operand keys, const int8_t* q) {
     return as_sums(_mm256_dpbusd_avx_epi32(as_register(sum), keys, broadcast(q)));
   }
-  ONEPASS_INLINE static Sums pair_step(Sums sum, Operand keys, const int8_t* terms) {
-    const __m256i columns = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(terms));
+  ONEPASS_INLINE static Sums pair_step(Sums sum, Operand keys, Operand columns) {
     return as_sums(_mm256_dpbusd_avx_epi32(as_register(sum), keys, columns));
   }
   ONEPASS_INLINE static Sums mix_step(Sums sum, Operand values, const uint8_t* codes) {
@@ -53,7 +52,8 @@ struct AvxVnni : Lanes256 {
     const __m256i words = _mm256_permute4x64_epi64(_mm256_packs_epi32(codes.part[0], codes.part[1]), 0xd8);
     store_half(to, _mm_packs_epi16(_mm256_castsi256_si128(words), _mm256_extracti128_si256(words, 1)));
   }
-  // Unless the sums are to be exact: up to 128 channels the excess of 128 keeps |sum| below 2^22: 127 * 255 * 128. Beyond, the sums start below 0.
+  // Unless the sums are to be exact: up to 128 channels the excess of 128 keeps |sum| below 2^22: 127 * 255 * 128.
+  // Beyond, the sums start below 0.
   ONEPASS_INLINE static void score_starts(const int8_t* q, size_t width, size_t rows, bool exact, int32_t* start) {
     for (size_t i = 0; i < query_rows; ++i) start[i] = score_start;
     if (!exact && width <= 128) return;

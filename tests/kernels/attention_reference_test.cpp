@@ -195,8 +195,8 @@ struct Int8Attention {
     std::vector<float> out(q_count * width);
     auto scratch = aligned_bytes(attention_i8_scratch_bytes(kv_count, width, true));
     const bool related = key_terms || query_terms || bias;
-    const float scale = 1.0f / std::sqrt(static_cast<float>(width) * (1.0f + static_cast<float>(key_terms) +
-                                                                      static_cast<float>(query_terms)));
+    const float scale = 1.0f / std::sqrt(static_cast<float>(width) *
+                                         (1.0f + static_cast<float>(key_terms) + static_cast<float>(query_terms)));
     constexpr size_t kRows = 11;
     Random random(seed + 3);
     std::vector<int8_t> codes[2];
@@ -274,8 +274,11 @@ TEST(Reference, AttentionI8MatchesDouble) {
 
 // Keys with a large offset in common, too: a query table sees it.
 TEST(Reference, AttentionI8WithTermsMatchesDouble) {
-  for (const auto& [key_terms, query_terms, bias] :
-       {std::tuple{true, true, false}, {true, false, false}, {false, true, false}, {false, false, true}, {true, true, true}}) {
+  for (const auto& [key_terms, query_terms, bias] : {std::tuple{true, true, false},
+                                                     {true, false, false},
+                                                     {false, true, false},
+                                                     {false, false, true},
+                                                     {true, true, true}}) {
     for (const auto& [q_count, kv_count, width, window] :
          {std::tuple{size_t{9}, size_t{33}, size_t{32}, KeyWindow{}},
           {size_t{150}, size_t{150}, size_t{24}, KeyWindow{}},

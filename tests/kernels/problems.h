@@ -166,11 +166,11 @@ class Problem<kernels::AttentionI8> {
     sharp = 1,
     hostile = 2,
     wide_strides = 4,
-    flat = 8,        // queries of zeros, keys all equal, values all equal in a channel
-    huge = 16,       // scores beyond every float
-    heads = 32,      // three query heads
-    causal = 64,     // the queries are the last of the text
-    local = 128,     // 5 keys to either side
+    flat = 8,         // queries of zeros, keys all equal, values all equal in a channel
+    huge = 16,        // scores beyond every float
+    heads = 32,       // three query heads
+    causal = 64,      // the queries are the last of the text
+    local = 128,      // 5 keys to either side
     one_sided = 256,  // with causal: a window of 70 keys
     key_terms = 512,  // as of attention_f32
     query_terms = 1024,
