@@ -1,13 +1,13 @@
-// attention_i8: softmax(s) V for some queries of one text, in int8 products, within a window of keys; s = scale * Q
-// K^T, with terms by distance where the architecture has them.
+// attention_i8: softmax(s) V for some queries of one text, in int8 products, within a window of keys. s = scale * Q
+// K^T, capped, or with terms by distance, where the architecture has them.
 //
 // Shapes    Q [q_count,E] for each of q_heads heads that read the same keys; K and V [kv_count,E]; out as Q. Rows are
 //           strided, since heads lie side by side in a row.
 // Units     Counts and strides in elements.
 // Requires  1 <= E <= max_head_width; 1 <= kv_count <= max_attention_i8_keys; scale finite and not negative; every
 //           query sees a key (window as in attention_f32.h); scratch holds attention_i8_scratch_bytes(kv_count, E,
-//           relative != null) bytes, 64-byte aligned; out overlaps nothing. With relative terms q_heads == 1 and
-//           window.first + q_count <= kv_count.
+//           relative != null) bytes, 64-byte aligned; out overlaps nothing. softcap is 0, or finite and above 0. With
+//           relative terms q_heads == 1, softcap == 0 and window.first + q_count <= kv_count.
 // Numerics  Codes, all round-half-even:
 //             K    k = round((K - center[e]) * 127 / h): center[e] the middle between the least and the greatest of
 //                  channel e over all keys, h the largest distance from it over all channels. Softmax does not see
@@ -28,8 +28,12 @@
 //           query_u = query_scale[r] * (k_scale * f); bias_u = fma(sum of c * query_table[r], query_scale[r] * (g * f),
 //           bias[r] * (log2(e) * 4096)); each brought within +-2^50, a NaN to 2^50. Where there is a query table, which
 //           does see the centers, they are c[e] * g: g the largest |middle| / 127, c[e] = round(middle * 127 /
-//           largest). Ranges below 1e-30 have scale and codes 0. A NaN or an infinity in a query's row makes its output
-//           NaN; in K, every output of the call; in V, its channel.
+//           largest).
+//           With softcap > 0, which sees the centers too, they are as for a query table, and a score has the unit of y:
+//             s = C * tanh_f32(fma(sum of q * k, u, (sum of q * c) * c_u) * (1 / C)), within +-2^29,
+//           with C = softcap * (log2(e) * 4096); c_u = q_scale * (g * f), bounded as u; u, y and w as above.
+//           Ranges below 1e-30 have scale and codes 0. A NaN or an infinity in a query's row makes its output NaN; in
+//           K, every output of the call; in V, its channel.
 // Threads   None. The caller splits texts, heads and queries; a query's output does not depend on the others.
 // Source    Codes for queries and keys: Zhang et al. 2024 (SageAttention), arXiv:2410.02367. Blocks with a running
 //           maximum: Milakov and Gimelshein 2018, arXiv:1805.02867. Terms by distance: as in attention_f32.h.
@@ -73,6 +77,7 @@ struct AttentionI8 {
   // Query heads of one group of shared keys and values; head h reads q + h * q_head_stride.
   size_t q_heads = 1;
   size_t q_head_stride = 0, out_head_stride = 0;
+  float softcap = 0;
   const RelativeCodes* relative = nullptr;
 };
 
@@ -81,7 +86,7 @@ struct AttentionI8 {
 // block.
 constexpr size_t attention_i8_scratch_bytes(size_t kv_count, size_t head_width, bool relative = false) {
   const size_t width = (head_width + 15) / 16 * 16, keys = (kv_count + 63) / 64 * 64;
-  const size_t plain = 4 * keys * width + 16 * 64 * 6 + 16 * width * 6 + 4 * width * sizeof(float);
+  const size_t plain = 4 * keys * width + 16 * 64 * 6 + 16 * width * 6 + 5 * width * sizeof(float);
   return plain + (relative ? 2 * keys * (4 * width + 4 * 4) + 16 * (80 + 64) * 4 + 8 * width : 0);
 }
 

@@ -27,7 +27,7 @@
 namespace onepass::kernels {
 namespace {
 
-// Below every score: as the bits of 1.5 * 2^23 + sum, and with relative terms.
+// Below every score: as the bits of 1.5 * 2^23 + sum, and in units of y.
 constexpr float score_lowest = 8388608.0f, related_lowest = -2 * attention_largest_score;
 constexpr size_t least_tile_rows = 4;
 
@@ -79,7 +79,7 @@ struct Packed {
   size_t width, groups;  // E padded to 16; steps of a product with the keys
   typename Level::Key* keys;
   typename Level::Value* values;
-  float* k_center;                 // [width]
+  float *k_center, *center_codes;  // [width]; codes of the centers, where something sees them
   float *v_center, *v_inverse;     // [width]
   float* v_scale;                  // [width]
   typename Level::Query* queries;  // [16, width]
@@ -103,6 +103,7 @@ ONEPASS_INLINE Packed<Level> take_scratch(const AttentionI8& op) {
   };
   const size_t keys = round_up(op.kv_count, block_keys);
   p.k_center = reinterpret_cast<float*>(take(p.width * 4));
+  p.center_codes = reinterpret_cast<float*>(take(p.width * 4));
   p.v_center = reinterpret_cast<float*>(take(p.width * 4));
   p.v_inverse = reinterpret_cast<float*>(take(p.width * 4));
   p.v_scale = reinterpret_cast<float*>(take(p.width * 4));
@@ -186,11 +187,11 @@ ONEPASS_INLINE Steps steps_of(I16 magnitudes) {
   return largest < quantize_smallest ? Steps{0.0f, 0.0f} : Steps{largest / 127.0f, 127.0f / largest};
 }
 
-// The centers of the keys' channels, from their ranges, and the scale of the keys. A query table sees the centers: they
-// are whole multiples of one step there, whose codes are kept.
+// The centers of the keys' channels, from their ranges, and the scale of the keys. A query table and a cap see the
+// centers: they are whole multiples of one step there, whose codes are kept.
 template <class Level>
 ONEPASS_INLINE void center_keys(const AttentionI8& op, Packed<Level>& p) {
-  const bool coded = p.terms.query != nullptr;
+  const bool coded = p.terms.query != nullptr || op.softcap > 0;
   I16 widest = magnitude_bits(splat(0.0f)), farthest = widest;
   const auto range = [&](size_t e) { return Range{load(p.k_center + e), load(p.mix + e)}; };
   Steps centers = {};
@@ -205,7 +206,8 @@ ONEPASS_INLINE void center_keys(const AttentionI8& op, Packed<Level>& p) {
     if (coded) {
       const I16 zero = magnitude_bits(splat(0.0f)), code = rounded(center * splat(centers.inverse));
       const I16 rows[4] = {code, zero, zero, zero};
-      Level::store_keys(rows, p.terms.centers + e * 4, 4 * Level::group);
+      if (p.terms.query != nullptr) Level::store_keys(rows, p.terms.centers + e * 4, 4 * Level::group);
+      store(p.center_codes + e, to_floats(code));
       center = to_floats(code) * splat(centers.scale);
     }
     widest = greater(widest, magnitude_bits(channels.distance(center)));
@@ -409,7 +411,9 @@ struct Rows {
   size_t position, count;  // of the first in its text
   alignas(64) int32_t score_starts[query_rows];
   alignas(64) float units[query_rows];                                // of scores, in y
-  alignas(64) float product_units[query_rows], q_scales[query_rows];  // with relative terms
+  alignas(64) float product_units[query_rows], q_scales[query_rows];  // with relative terms or a cap
+  alignas(64) float offsets[query_rows];                              // of scores, with a cap: q times the centers
+  float cap;                                                          // in y; 0: none
   F16 weight, lowest;
 };
 
@@ -452,6 +456,7 @@ ONEPASS_INLINE void score_block(const Packed<Level>& p, const Rows& rows, size_t
                         with_keys ? panels : panels + 1, rows.score_starts, with_keys ? p.scores : t.key_sums,
                         with_keys ? block_keys : block_columns);
   }
+  if (rows.cap > 0) cap_scores(rows.count, panels, rows.cap, rows.product_units, rows.offsets, p.scores);
   if (t.columns == 0) return;
   if (t.query != nullptr) {
     for_query_tiles<Level::tile_rows>(rows.count, [&](size_t first, auto count) {
@@ -508,10 +513,11 @@ ONEPASS_INLINE void attend_block(const Packed<Level>& p, const Rows& rows, size_
   });
 }
 
-// The codes of a block of queries. Their scales; 0, or NaN for a row that is not finite.
+// The codes of a block of queries, and with a cap their sums of products with the centers' codes. Their scales; 0, or
+// NaN for a row that is not finite.
 template <class Level>
 ONEPASS_INLINE F16 quantize_queries(const AttentionI8& op, const Packed<Level>& p, const float* q, size_t rows,
-                                    F16& scale) {
+                                    F16& scale, float* center_sums) {
   I16 magnitudes[query_rows];
   const I16 none = magnitude_bits(splat(0.0f));
   for (size_t i = 0; i < query_rows; ++i) {
@@ -527,11 +533,14 @@ ONEPASS_INLINE F16 quantize_queries(const AttentionI8& op, const Packed<Level>& 
   alignas(64) float inverse[query_rows];
   store(inverse, where_less(m, splat(quantize_smallest), splat(0.0f), splat(127.0f) / m));
   for (size_t i = 0; i < rows; ++i) {
+    F16 sum = splat(0.0f);  // of whole numbers, exact
     for (size_t e = 0; e < op.head_width; e += 16) {
       const size_t n = op.head_width - e < 16 ? op.head_width - e : 16;
-      Level::store_queries(rounded(load_upto(q + i * op.q_stride + e, n) * splat(inverse[i])),
-                           p.queries + i * p.width + e);
+      const I16 codes = rounded(load_upto(q + i * op.q_stride + e, n) * splat(inverse[i]));
+      Level::store_queries(codes, p.queries + i * p.width + e);
+      if (op.softcap > 0) sum = fma(to_floats(codes), load(p.center_codes + e), sum);
     }
+    if (op.softcap > 0) center_sums[i] = sum_lanes(sum);
   }
   return m * splat(0.0f);
 }
@@ -540,11 +549,12 @@ template <class Level>
 ONEPASS_INLINE void attend_queries(const AttentionI8& op, const Packed<Level>& p, size_t first, size_t rows,
                                    const float* q, float* out) {
   F16 q_scale;
-  const F16 poison = quantize_queries<Level>(op, p, q, rows, q_scale) + splat(p.k_scale * 0.0f);
-  const bool related = op.relative != nullptr;
   Rows block;
+  const F16 poison = quantize_queries<Level>(op, p, q, rows, q_scale, block.offsets) + splat(p.k_scale * 0.0f);
+  const bool related = op.relative != nullptr || op.softcap > 0;  // scores have the unit of y
   block.position = op.window.first + first;
   block.count = rows;
+  block.cap = op.softcap * attention_unit;
   Level::score_starts(p.queries, p.width, rows, related, block.score_starts);
   const F16 product = q_scale * splat(p.k_scale * (op.scale * attention_unit));
   const F16 unit = related ? splat(1.0f) : lesser(product, splat(attention_largest_unit));
@@ -552,6 +562,10 @@ ONEPASS_INLINE void attend_queries(const AttentionI8& op, const Packed<Level>& p
   if (related) {
     store(block.product_units, bounded_factor(product));
     store(block.q_scales, bounded_factor(q_scale));
+    if (op.softcap > 0) {
+      const F16 center_unit = bounded_factor(q_scale * splat(p.terms.center_scale * (op.scale * attention_unit)));
+      store(block.offsets, load(block.offsets) * center_unit);
+    }
   }
   block.weight = unit * splat(attention_unit_in_e);
   block.lowest = splat(related ? related_lowest : score_lowest);

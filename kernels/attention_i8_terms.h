@@ -1,4 +1,5 @@
-// The terms by distance of attention_i8 (RelativeCodes). Only for sources of one level; internal linkage.
+// What attention_i8 makes of scores beyond their products with the keys: the terms by distance (RelativeCodes), and a
+// cap. Only for sources of one level; internal linkage.
 //
 // Columns: the distance i - j of query and key is a column `last` - (i - j) of the tables, so that the keys of a query
 // lie one after another, and those of the next query begin a column earlier. The first query of a block of 16 and the
@@ -14,6 +15,7 @@
 #include "kernels/attention_i8_math.h"
 #include "kernels/layouts.h"
 #include "kernels/wide/codes.h"
+#include "kernels/wide/math.h"
 
 namespace onepass::kernels {
 namespace {
@@ -225,6 +227,19 @@ ONEPASS_INLINE void add_terms(const Terms<Level>& t, size_t rows, size_t panels,
       }
       int32_t* to = scores + i * block_keys + key;
       store_bits(to, bits_of(bounded(fma(sums_of(to), unit, s), attention_largest_score)));
+    }
+  }
+}
+
+// scores: sums of products become capped scores in units of y. cap: C of the contract; offsets: of the centers.
+ONEPASS_INLINE void cap_scores(size_t rows, size_t panels, float cap, const float* units, const float* offsets,
+                               int32_t* scores) {
+  const F16 inverse = splat(1.0f / cap);
+  for (size_t i = 0; i < rows; ++i) {
+    for (size_t key = 0; key < 16 * panels; key += 16) {
+      int32_t* to = scores + i * block_keys + key;
+      const F16 s = splat(cap) * tanh_f32(fma(sums_of(to), splat(units[i]), splat(offsets[i])) * inverse);
+      store_bits(to, bits_of(bounded(s, attention_largest_score)));
     }
   }
 }

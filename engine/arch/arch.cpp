@@ -410,8 +410,8 @@ Status validate(const Config& c) noexcept {
     return fail("prefix_tokens", "set where a text's keys and values depend on what follows, or for no text");
   }
   if (c.logit_softcap != 0 && !c.has_words()) return fail("logit_softcap", "set without heads of words");
-  if (c.attn_softcap != 0 && c.attention != AttentionType::f32) {
-    return fail("attention", "a softcap is only known with attention in f32");
+  if (c.attn_softcap != 0 && a.relative != Relative::none && c.attention != AttentionType::f32) {
+    return fail("attention", "a softcap beside relative positions is only known with attention in f32");
   }
   if (a.local_rotary != 0 && (c.window == 0 || a.position != Position::rotary)) {
     return fail("local_rotary", "set without a window or without rotary positions");

@@ -55,7 +55,8 @@ Args attention_args(const Config& config, size_t layer, HeadRange heads, ConstMa
           .window = window,
           .q_heads = heads.end - heads.begin,
           .q_head_stride = width,
-          .out_head_stride = width};
+          .out_head_stride = width,
+          .softcap = static_cast<float>(config.attn_softcap)};
 }
 
 // What both forms of the relative terms say of one head.
@@ -130,7 +131,6 @@ void attention_heads(const Config& config, const Weights& weights, const KernelT
   }
   auto args = attention_args<kernels::AttentionF32>(config, layer, heads, q, first, q_count, k, v, kv_count, out,
                                                     scratch.attention);
-  args.softcap = static_cast<float>(config.attn_softcap);
   if (!relative) return kernels.attention_f32(args);
   const kernels::RelativeTerms terms = relative_terms(config, weights, layer, heads.begin, relative_index);
   args.scale = relative_scale(config);

@@ -64,7 +64,7 @@ float bounded_factor(float x) { return bounded(x, attention_largest_factor); }
 struct Keys {
   const int8_t* codes;  // [kv_count, E]
   float scale;
-  // With a query table: the centers, as codes and their scale.
+  // With a query table or a cap: the centers, as codes and their scale.
   int8_t center_codes[max_head_width];
   float center_scale;
 };
@@ -101,6 +101,15 @@ float related_score(const AttentionI8& op, const int8_t* q, float q_scale, const
   return bounded(ref::fused(static_cast<float>(product(q, k, width)), unit, terms), attention_largest_score);
 }
 
+float capped_score(const AttentionI8& op, const int8_t* q, float q_scale, const Keys& keys, size_t t) {
+  const float cap = op.softcap * attention_unit, factor = op.scale * attention_unit;
+  const auto sum = static_cast<float>(product(q, keys.codes + t * op.head_width, op.head_width));
+  const auto center = static_cast<float>(product(q, keys.center_codes, op.head_width));
+  const float s = ref::fused(sum, bounded_factor(q_scale * (keys.scale * factor)),
+                             center * bounded_factor(q_scale * (keys.center_scale * factor)));
+  return bounded(cap * ref::tanh_f32(s * (1.0f / cap)), attention_largest_score);
+}
+
 void attend(const AttentionI8& op, const float* q_rows, float* out_rows, const Keys& keys, const int8_t* v_codes,
             const Range* v_range) {
   const size_t width = op.head_width;
@@ -119,7 +128,7 @@ void attend(const AttentionI8& op, const float* q_rows, float* out_rows, const K
     float unit = steps.scale * (keys.scale * (op.scale * attention_unit));
     unit = unit < attention_largest_unit ? unit : attention_largest_unit;
     if (std::isnan(steps.scale)) unit = 0.0f;
-    if (op.relative != nullptr) unit = 1.0f;
+    if (op.relative != nullptr || op.softcap > 0) unit = 1.0f;
     const float weight_unit = unit * attention_unit_in_e;
 
     float mix[max_head_width] = {};
@@ -132,6 +141,7 @@ void attend(const AttentionI8& op, const float* q_rows, float* out_rows, const K
       for (size_t t = from; t < to; ++t) {
         const ptrdiff_t distance = static_cast<ptrdiff_t>(op.window.first + i) - static_cast<ptrdiff_t>(t);
         const float s = op.relative != nullptr ? related_score(op, q_codes, steps.scale, keys, t, distance)
+                        : op.softcap > 0       ? capped_score(op, q_codes, steps.scale, keys, t)
                                                : static_cast<float>(product(q_codes, keys.codes + t * width, width));
         scores[t - from] = s;
         top = s > top ? s : top;
@@ -166,7 +176,7 @@ void attend(const AttentionI8& op, const float* q_rows, float* out_rows, const K
 
 void attention_i8_scalar(const AttentionI8& op) noexcept {
   const size_t width = op.head_width;
-  const bool coded = op.relative != nullptr && op.relative->query_table != nullptr;
+  const bool coded = op.softcap > 0 || (op.relative != nullptr && op.relative->query_table != nullptr);
   Range k_range[max_head_width], v_range[max_head_width];
   float farthest = 0.0f;
   for (size_t e = 0; e < width; ++e) {

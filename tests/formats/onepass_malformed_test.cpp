@@ -299,6 +299,14 @@ TEST(OnepassMalformed, Config) {
          set(48, 65537)(m);
          add(55, 4)(m);
        }},
+      {"relative beside a softcap, in int8", Code::bad_value, "attention",
+       [=](RawModel& m) {
+         add(19, 2)(m);
+         add(30, 1)(m);
+         set(43, m.field(42).bits)(m);
+         add(55, 4)(m);
+         add_real(66, 30.0)(m);
+       }},
       {"relative_terms alone", Code::bad_value, "relative_terms", add(20, 1)},
       {"relative_terms 4", Code::bad_value, "relative_terms", add(20, 4)},
       {"rotary_width alone", Code::bad_value, "rotary_width", add(52, 2)},

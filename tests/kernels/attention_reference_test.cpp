@@ -185,6 +185,7 @@ struct Int8Attention {
   // Of the terms that are present; the tables' values are their codes'.
   bool key_terms = false, query_terms = false, bias = false;
   float k_offset = 0.0f;  // of every key
+  float softcap = 0.0f;
   float range = 2.0f;
   double largest = 0, mean_square = 0;
 
@@ -240,6 +241,7 @@ struct Int8Attention {
                          .scale = scale,
                          .scratch = scratch.data(),
                          .window = window,
+                         .softcap = softcap,
                          .relative = related ? &coded : nullptr});
     const auto expected = exact_attention({.q = q,
                                            .k = k,
@@ -247,6 +249,7 @@ struct Int8Attention {
                                            .width = width,
                                            .scale = static_cast<double>(scale),
                                            .window = window,
+                                           .softcap = static_cast<double>(softcap),
                                            .relative = related ? &terms : nullptr});
     for (size_t i = 0; i < out.size(); ++i) {
       const double error = std::fabs(static_cast<double>(out[i]) - expected[i]);
@@ -265,10 +268,16 @@ TEST(Reference, AttentionI8MatchesDouble) {
         {size_t{7}, size_t{130}, size_t{64}, KeyWindow{.first = 123, .right = 0}},
         {size_t{130}, size_t{130}, size_t{32}, KeyWindow{.left = 10, .right = 3}},
         {size_t{70}, size_t{150}, size_t{32}, KeyWindow{.first = 80, .left = 64, .right = 0}}}) {
-    Int8Attention a{q_count, kv_count, width, window};
-    a.run(11);
-    EXPECT_LT(a.largest, 0.06) << kv_count << " " << width;
-    EXPECT_LT(std::sqrt(a.mean_square), 0.012) << kv_count << " " << width;
+    for (const float softcap : {0.0f, 1.5f, 50.0f}) {
+      for (const float offset : {0.0f, 6.0f}) {  // a cap sees it
+        Int8Attention a{q_count, kv_count, width, window};
+        a.softcap = softcap;
+        a.k_offset = offset;
+        a.run(11);
+        EXPECT_LT(a.largest, 0.06) << kv_count << " " << width << " " << softcap << " " << offset;
+        EXPECT_LT(std::sqrt(a.mean_square), 0.012) << kv_count << " " << width << " " << softcap << " " << offset;
+      }
+    }
   }
 }
 

@@ -129,8 +129,9 @@ TEST(Ranges, AttentionF32) {
 }
 TEST(Ranges, AttentionI8) {
   using P = Problem<kernels::AttentionI8>;
-  for (const unsigned variant : {0u, 0u | P::causal, P::causal | P::one_sided, 0u | P::local,
-                                 P::key_terms | P::query_terms | P::biased, P::key_terms | P::query_terms | P::local}) {
+  for (const unsigned variant :
+       {0u, 0u | P::causal, P::causal | P::one_sided, 0u | P::local, P::key_terms | P::query_terms | P::biased,
+        P::key_terms | P::query_terms | P::local, P::capped | P::causal}) {
     expect_queries_make_the_whole<kernels::AttentionI8>({19, 137, 32, variant});
   }
 }

@@ -174,7 +174,8 @@ class Problem<kernels::AttentionI8> {
     one_sided = 256,  // with causal: a window of 70 keys
     key_terms = 512,  // as of attention_f32
     query_terms = 1024,
-    biased = 2048
+    biased = 2048,
+    capped = 4096  // not with the terms
   };
   Problem(const Case& c, Flush flush);
   kernels::AttentionI8 args();

@@ -137,7 +137,11 @@ std::vector<Case> Problem<kernels::AttentionI8>::cases() {
                                           local,
                                           local | sharp,
                                           causal | sharp,
-                                          wide_strides | heads | causal};
+                                          wide_strides | heads | causal,
+                                          capped,
+                                          capped | causal | heads,
+                                          capped | local | hostile,
+                                          capped | huge};
   std::vector<size_t> keys;
   for (size_t t = 1; t <= 35; ++t) keys.push_back(t);
   for (const size_t t : {47u, 48u, 49u, 63u, 64u, 65u, 66u, 79u, 80u, 81u, 97u, 112u, 127u, 128u, 129u, 130u, 191u})
@@ -256,6 +260,7 @@ kernels::AttentionI8 Problem<kernels::AttentionI8>::args() {
           .q_heads = head_count(),
           .q_head_stride = case_.c,
           .out_head_stride = case_.c,
+          .softcap = has(case_, capped) ? 1.5f : 0.0f,
           .relative = has_terms() ? &terms_ : nullptr};
 }
 

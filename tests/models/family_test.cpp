@@ -5,6 +5,7 @@
 #include <cmath>
 #include <map>
 #include <numeric>
+#include <optional>
 #include <string_view>
 
 #include "engine/core/sha256.h"
@@ -71,8 +72,9 @@ std::vector<std::string> affordable_cases() {
   return names;
 }
 
-Model convert_case(const std::string& name, WeightType weights) {
-  auto content = convert::convert_folder({.source = fixtures() / name, .weights = weights}, nullptr);
+Model convert_case(const std::string& name, WeightType weights, std::optional<AttentionType> attention = {}) {
+  auto content =
+      convert::convert_folder({.source = fixtures() / name, .weights = weights, .attention = attention}, nullptr);
   if (!content.ok()) throw std::runtime_error(name + ": " + content.error().where + ": " + content.error().message);
   auto bytes = serialize_model(content.value());
   if (!bytes.ok()) throw std::runtime_error(name + ": " + bytes.error().message);
@@ -192,6 +194,17 @@ TEST_P(FixtureCheckpoint, Int8WeightsStayNear) {
   EXPECT_LE(max_difference(logits, expected_.logits), 0.35 * steepness(model));
   EXPECT_GT(max_difference(logits, expected_.logits), 0);
   record_closeness(logits, expected_.logits, model.total_classes());
+}
+
+// Whatever a family adds to scores, a window, a cap or terms by distance, it adds in codes as well.
+TEST_P(FixtureCheckpoint, AttentionInInt8StaysNear) {
+  const Model model = convert_case(GetParam(), WeightType::f32, AttentionType::i8);
+  Session session = open_session(model);
+  const auto logits = run(session, expected_.ids, expected_.starts);
+  double sum = 0;
+  for (size_t i = 0; i < logits.size(); ++i) sum += std::fabs(logits[i] - expected_.logits[i]);
+  EXPECT_LE(sum / static_cast<double>(logits.size()), 0.04 * steepness(model));
+  EXPECT_GT(sum, 0);
 }
 
 TEST_P(FixtureCheckpoint, Int4WeightsStayNear) {
