@@ -27,8 +27,7 @@
 namespace onepass::kernels {
 namespace {
 
-// Below every score: as the bits of 1.5 * 2^23 + sum, and in units of y.
-constexpr float score_lowest = 8388608.0f, related_lowest = -2 * attention_largest_score;
+constexpr float lowest_score = -2 * attention_largest_score;  // below every score, of either kind
 constexpr size_t least_tile_rows = 4;
 
 // Lane j of the result: the greatest lane of rows[j], as signed integers.
@@ -360,31 +359,37 @@ ONEPASS_INLINE void mix_tile(const Packed<Level>& p, const typename Level::Code*
   }
 }
 
-// 0, 1, ... 15 minus `shift`.
-ONEPASS_INLINE F16 lane_numbers(float shift) {
-  alignas(64) static constexpr float numbers[16] = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15};
-  return load(numbers) - splat(shift);
-}
-
 // The keys of a block that a row sees: [begin, end).
 struct Seen {
   size_t begin, end;
 };
-// x where the lane's key, 16 * vector + lane, is seen; else `other`.
-ONEPASS_INLINE F16 where_seen(Seen seen, size_t vector, F16 x, F16 other) {
-  const F16 number = lane_numbers(-16.0f * static_cast<float>(vector));
-  const F16 early = where_less(number, splat(static_cast<float>(seen.end)), x, other);
-  return where_less(number, splat(static_cast<float>(seen.begin)), other, early);
-}
 
-// The greatest of the scores that are seen, or `lowest`, as integers of the same order.
+// For key t of a block, of rows that see it up to `end` and from `begin` on: table[2 * 64 - end + t], table[64 - begin
+// + t].
+struct SeenTables {
+  float most[3 * block_keys];   // what a score can be at most: anything, or below every score
+  float least[3 * block_keys];  // what y is at least: 0, or that of a key that is not seen
+  constexpr SeenTables() : most(), least() {
+    for (size_t t = 0; t < 3 * block_keys; ++t) {
+      const bool seen = t / block_keys == 1;
+      most[t] = seen ? __builtin_inff() : lowest_score;
+      least[t] = seen ? 0.0f : attention_unseen;
+    }
+  }
+};
+alignas(64) constexpr SeenTables seen_tables;
+
+// The greatest of the scores that are seen, or lowest_score, as integers of the same order.
 template <size_t vectors, bool all_seen>
-ONEPASS_INLINE I16 greatest_score(const int32_t* scores, Seen seen, F16 lowest) {
-  F16 top = lowest;
+ONEPASS_INLINE I16 greatest_score(const int32_t* scores, Seen seen) {
+  F16 top = splat(lowest_score);
 #pragma GCC unroll 4
   for (size_t v = 0; v < vectors; ++v) {
     F16 s = as_floats(load_bits(scores + 16 * v));
-    if constexpr (!all_seen) s = where_seen(seen, v, s, lowest);
+    if constexpr (!all_seen) {
+      s = lesser(s, load(seen_tables.most + 2 * block_keys - seen.end + 16 * v));
+      if (seen.begin != 0) s = lesser(s, load(seen_tables.most + block_keys - seen.begin + 16 * v));
+    }
     top = v == 0 ? s : kernels::greater(s, top);
   }
   return in_order(bits_of(top));
@@ -396,7 +401,11 @@ ONEPASS_INLINE void row_codes(const int32_t* scores, Seen seen, float top, float
 #pragma GCC unroll 4
   for (size_t v = 0; v < vectors; ++v) {
     y[v] = (splat(top) - as_floats(load_bits(scores + 16 * v))) * splat(unit);
-    if constexpr (!all_seen) y[v] = where_seen(seen, v, y[v], splat(attention_unseen));
+    if constexpr (!all_seen) {
+      y[v] =
+          greater(lesser(y[v], splat(attention_unseen)), load(seen_tables.least + 2 * block_keys - seen.end + 16 * v));
+      if (seen.begin != 0) y[v] = greater(y[v], load(seen_tables.least + block_keys - seen.begin + 16 * v));
+    }
   }
   Level::template store_codes<vectors>(y, codes);
 }
@@ -414,7 +423,7 @@ struct Rows {
   alignas(64) float product_units[query_rows], q_scales[query_rows];  // with relative terms or a cap
   alignas(64) float offsets[query_rows];                              // of scores, with a cap: q times the centers
   float cap;                                                          // in y; 0: none
-  F16 weight, lowest;
+  F16 weight;
 };
 
 template <class Level, size_t vectors, bool all_seen>
@@ -422,8 +431,8 @@ ONEPASS_INLINE void block_codes(const Packed<Level>& p, const Rows& rows, const 
                                 float* b, int32_t* mix_start) {
   I16 tops[query_rows];
   for (size_t i = 0; i < query_rows; ++i) {
-    tops[i] = i < rows.count ? greatest_score<vectors, all_seen>(p.scores + i * block_keys, seen[i], rows.lowest)
-                             : in_order(bits_of(rows.lowest));
+    tops[i] = i < rows.count ? greatest_score<vectors, all_seen>(p.scores + i * block_keys, seen[i])
+                             : in_order(bits_of(splat(lowest_score)));
   }
   const F16 top = as_floats(in_order(greatest_of_rows(tops)));
   alignas(64) float top_of[query_rows];
@@ -480,8 +489,8 @@ ONEPASS_INLINE void attend_block(const Packed<Level>& p, const Rows& rows, size_
   alignas(64) int32_t mix_start[query_rows];
   const auto codes = [&](auto vectors) {
     constexpr size_t count = decltype(vectors)::value;
-    if (all_seen) {
-      block_codes<Level, count, true>(p, rows, seen, running, a, b, mix_start);
+    if (count == 4 && all_seen) {  // of whole blocks
+      block_codes<Level, count, count == 4>(p, rows, seen, running, a, b, mix_start);
     } else {
       block_codes<Level, count, false>(p, rows, seen, running, a, b, mix_start);
     }
@@ -568,16 +577,15 @@ ONEPASS_INLINE void attend_queries(const AttentionI8& op, const Packed<Level>& p
     }
   }
   block.weight = unit * splat(attention_unit_in_e);
-  block.lowest = splat(related ? related_lowest : score_lowest);
   memset(p.mix, 0, round_up(rows, least_tile_rows) * p.width * sizeof(float));
 
-  Running running = {block.lowest, splat(0.0f)};
+  Running running = {splat(lowest_score), splat(0.0f)};
   const size_t begin = op.window.begin(first), end = op.window.end(first + rows - 1, op.kv_count);
   const size_t last_begin = op.window.begin(first + rows - 1), first_end = op.window.end(first, op.kv_count);
   for (size_t key = begin / block_keys * block_keys; key < end; key += block_keys) {
     const size_t keys = end - key < block_keys ? end - key : block_keys;
     Seen seen[query_rows];
-    const bool all_seen = last_begin <= key && first_end >= key + keys && (keys == 64 || keys == 32 || keys == 16);
+    const bool all_seen = last_begin <= key && first_end >= key + keys && keys == block_keys;
     if (!all_seen) {
       for (size_t i = 0; i < rows; ++i) {
         const size_t from = op.window.begin(first + i), to = op.window.end(first + i, op.kv_count);

@@ -236,6 +236,8 @@ TEST(OnepassMalformed, Config) {
       m.config.insert(after, {key, 2, std::bit_cast<uint64_t>(value)});
     };
   };
+  const auto as_many_kv_heads = [](RawModel& m) { m.field(43).bits = m.field(42).bits; };
+  const auto all = [](auto... changes) { return [=](RawModel& m) { (changes(m), ...); }; };
   const Case cases[] = {
       {"empty section", Code::truncated, "config", cut(SectionId::config, valid().config.size() * 16 + 4)},
       {"half a count", Code::truncated, "config", cut(SectionId::config, valid().config.size() * 16 + 2)},
@@ -292,21 +294,9 @@ TEST(OnepassMalformed, Config) {
       {"relative without terms", Code::bad_value, "relative_terms", add(19, 1)},
       {"relative without rows", Code::bad_value, "relative_rows", add(19, 2)},
       {"relative with attention in int8 and 65,537 tokens", Code::bad_value, "attention",
-       [=](RawModel& m) {
-         add(19, 2)(m);
-         add(30, 1)(m);
-         set(43, m.field(42).bits)(m);
-         set(48, 65537)(m);
-         add(55, 4)(m);
-       }},
+       all(add(19, 2), add(30, 1), as_many_kv_heads, set(48, 65537), add(55, 4))},
       {"relative beside a softcap, in int8", Code::bad_value, "attention",
-       [=](RawModel& m) {
-         add(19, 2)(m);
-         add(30, 1)(m);
-         set(43, m.field(42).bits)(m);
-         add(55, 4)(m);
-         add_real(66, 30.0)(m);
-       }},
+       all(add(19, 2), add(30, 1), as_many_kv_heads, add(55, 4), add_real(66, 30.0))},
       {"relative_terms alone", Code::bad_value, "relative_terms", add(20, 1)},
       {"relative_terms 4", Code::bad_value, "relative_terms", add(20, 4)},
       {"rotary_width alone", Code::bad_value, "rotary_width", add(52, 2)},
