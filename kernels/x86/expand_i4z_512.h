@@ -25,8 +25,11 @@ ONEPASS_INLINE __m512i four_times() {
                                0x08080808, 0x08080808, 0x0c0c0c0c, 0x0c0c0c0c, 0x0c0c0c0c, 0x0c0c0c0c));
 }
 
-// One pair of groups into the panel bytes of each: [group/4][32][4].
-ONEPASS_INLINE void expand_pair(const uint8_t* pair, size_t group, uint8_t* low, uint8_t* high) {
+// What the lines of a pair of groups are multiplied by and have added: [channels 0 to 15, 16 to 31 of the panel].
+struct PairFactors {
+  __m512i low_step[2], low_offset[2], high_step[2], high_offset[2];
+};
+ONEPASS_INLINE PairFactors load_factors(const uint8_t* pair, size_t group) {
   const __m512i factors = _mm512_load_si512(pair + group * 32);
   const __m512i even_bytes = _mm512_set1_epi16(0x00ff), odd_bytes = _mm512_set1_epi16(static_cast<short>(0xff00));
   const __m512i step = _mm512_min_epu8(_mm512_and_si512(factors, _mm512_set1_epi8(15)), _mm512_set1_epi8(largest_step));
@@ -42,19 +45,33 @@ ONEPASS_INLINE void expand_pair(const uint8_t* pair, size_t group, uint8_t* low,
 
   const __m512i all = four_times();
   const __m512i first = _mm512_or_si512(all, odd_bytes), second = _mm512_or_si512(all, even_bytes);
-  const __m512i low_nibbles = _mm512_set1_epi8(0x0f);
+  PairFactors result;
+#pragma GCC unroll 2
   for (size_t half = 0; half < 2; ++half) {
-    const __m512i low_step = spread_bytes(steps + half * 16, first);
-    const __m512i low_offset = spread_bytes(offsets + half * 16, all);
-    const __m512i high_step = spread_bytes(steps + 32 + half * 16, second);
-    const __m512i high_offset = spread_bytes(offsets + 32 + half * 16, all);
-    for (size_t at = half * 64; at < group * 32; at += 128) {
-      const __m512i both = _mm512_load_si512(pair + at);
-      const __m512i lows = _mm512_mullo_epi16(_mm512_and_si512(both, low_nibbles), low_step);
-      const __m512i highs = _mm512_mulhi_epu16(_mm512_andnot_si512(low_nibbles, both), high_step);
-      _mm512_store_si512(low + at, _mm512_add_epi8(lows, low_offset));
-      _mm512_store_si512(high + at, _mm512_add_epi8(highs, high_offset));
-    }
+    result.low_step[half] = spread_bytes(steps + half * 16, first);
+    result.low_offset[half] = spread_bytes(offsets + half * 16, all);
+    result.high_step[half] = spread_bytes(steps + 32 + half * 16, second);
+    result.high_offset[half] = spread_bytes(offsets + 32 + half * 16, all);
+  }
+  return result;
+}
+
+// 64 bytes, four inputs of each group for half the channels.
+ONEPASS_INLINE void expand_line(const uint8_t* line, const PairFactors& factors, size_t half, uint8_t* low,
+                                uint8_t* high) {
+  const __m512i low_nibbles = _mm512_set1_epi8(0x0f), both = _mm512_load_si512(line);
+  const __m512i lows = _mm512_mullo_epi16(_mm512_and_si512(both, low_nibbles), factors.low_step[half]);
+  const __m512i highs = _mm512_mulhi_epu16(_mm512_andnot_si512(low_nibbles, both), factors.high_step[half]);
+  _mm512_store_si512(low, _mm512_add_epi8(lows, factors.low_offset[half]));
+  _mm512_store_si512(high, _mm512_add_epi8(highs, factors.high_offset[half]));
+}
+
+// One pair of groups into the panel bytes of each: [group/4][32][4].
+ONEPASS_INLINE void expand_pair(const uint8_t* pair, size_t group, uint8_t* low, uint8_t* high) {
+  const PairFactors factors = load_factors(pair, group);
+#pragma GCC unroll 2
+  for (size_t half = 0; half < 2; ++half) {
+    for (size_t at = half * 64; at < group * 32; at += 128) expand_line(pair + at, factors, half, low + at, high + at);
   }
 }
 
