@@ -16,6 +16,9 @@ constexpr size_t i4z_expanded_bytes = 48 * 1024;
 // Inputs of a part, whole pairs of groups: with few rows, what is expanded stays in the nearest cache.
 constexpr size_t i4z_part_inputs = i4z_expanded_bytes / 32, i4z_short_part_inputs = 512;
 static_assert(i4z_part_inputs % 128 == 0 && i4z_short_part_inputs % 128 == 0);
+// The same where the next part is expanded beside the one that is multiplied, and from how many rows on: before, that
+// both stay in the nearest cache with the activations counts for more than fewer parts.
+constexpr size_t i4z_ahead_part_inputs = 768, i4z_ahead_rows = 20;
 // Rows that share what is expanded.
 constexpr size_t i4z_rows = 10 * group_rows;
 
@@ -125,52 +128,65 @@ ONEPASS_INLINE void multiply_i4z(const MatmulI4Z& op, ExpandPair expand_pair) {
 // What is multiplied after this part: whole pairs of groups, none after the last part.
 struct NextPart {
   const uint8_t* packed;
-  size_t group, inputs;
+  size_t group, pairs;
   uint8_t* codes;  // where they are expanded to
 };
 
-// For at most group_rows rows, of which Level::expanding_rows(op.m) > 0 are a tile that expands the next part while it
-// multiplies this one: Level::expanding_tile(rows, part, panel, start, next).
+// The same where a tile can expand the next part while it multiplies this one. Of `rows` rows the first
+// Level::expanding_rows(rows) are such a tile; Level::expanding_tile(tile rows, part, panel, start, next) returns how
+// many pairs of groups it expanded.
 template <class Level, class ExpandPair>
 ONEPASS_INLINE void multiply_i4z_ahead(const MatmulI4Z& op, ExpandPair expand_pair) {
-  alignas(64) uint8_t codes[2][i4z_short_part_inputs * 32];
-  int32_t start[group_rows], zeros[group_rows] = {};
-  const size_t group = group_size(op.layout), pair_bytes = i4_pair_bytes(op.layout);
-  const size_t k_end = round_up(op.k, 4), k_pairs = round_up(op.k, 2 * group);
+  alignas(64) uint8_t codes[2][i4z_ahead_part_inputs * 32];
+  int32_t start[i4z_rows], zeros[i4z_rows] = {};
+  const size_t group = group_size(op.layout), pair_inputs = 2 * group, pair_bytes = i4_pair_bytes(op.layout);
+  const size_t k_end = round_up(op.k, 4), all_pairs = (op.k + pair_inputs - 1) / pair_inputs;
   const auto* packed = static_cast<const uint8_t*>(op.w);
   const auto* scale = reinterpret_cast<const float*>(packed + scale_offset(op.layout, op.n, op.k));
-  const size_t parts = (k_end + i4z_short_part_inputs - 1) / i4z_short_part_inputs;
-  const size_t part_inputs = round_up((k_end + parts - 1) / parts, 2 * group);
-  const size_t first = Level::expanding_rows(op.m), rest = op.m - first;
-  const size_t rest_rows = rest == 0 ? 1 : block_rows<Level>(rest), blocks = 1 + (rest + rest_rows - 1) / rest_rows;
-  for (size_t i = 0; i < op.m; ++i) start[i] = Level::start(op.a + i * op.a_stride, k_end);
+  const bool finish = op.act != Act::none || op.peak != nullptr;
+  for (size_t m = 0; m < op.m; m += i4z_rows) {
+    const size_t count = op.m - m < i4z_rows ? op.m - m : i4z_rows;
+    const size_t first = Level::expanding_rows(count), rest = count - first;
+    const size_t rest_rows = rest == 0 ? 1 : block_rows<Level>(rest);
+    const size_t blocks = (first != 0) + (rest + rest_rows - 1) / rest_rows;
+    // What the part after the next has to read is asked for over the arithmetic of a short text: see RowGroups.
+    const size_t fetching = blocks < 4 ? blocks : 4, next_step = pair_bytes / (group / 2) / fetching;
+    const size_t part_limit = count < i4z_ahead_rows ? i4z_short_part_inputs : i4z_ahead_part_inputs;
+    const size_t parts = (k_end + part_limit - 1) / part_limit, part_pairs = (all_pairs + parts - 1) / parts;
+    for (size_t i = 0; i < count; ++i) start[i] = Level::start(op.a + (m + i) * op.a_stride, k_end);
 
-  const uint8_t* source = packed + op.n_begin / 32 * i4_panel_bytes(op.layout, op.k);
-  expand_panel(source, group, pair_bytes, part_inputs, codes[0], expand_pair);
-  size_t turn = 0;
-  for (size_t n = op.n_begin; n < op.n_end; n += 32) {
-    for (size_t k = 0; k < k_pairs; k += part_inputs, turn ^= 1) {
-      const size_t pairs_here = k_pairs - k < part_inputs ? k_pairs - k : part_inputs;
-      const MatmulI8 part = int8_part(op, 0, op.m, k, k_end - k < part_inputs ? k_end - k : part_inputs);
-      // Parts, and panels, follow one another.
-      source += pairs_here / (2 * group) * pair_bytes;
-      const size_t left = k_pairs - k - pairs_here, after = left != 0 ? left : n + 32 < op.n_end ? k_pairs : 0;
-      const NextPart next = {source, group, after < part_inputs ? after : part_inputs, codes[turn ^ 1]};
-      Panel panel = {.codes = codes[turn],
-                     .scale = scale + n,
-                     .bias = op.bias != nullptr ? op.bias + n : nullptr,
-                     .n = n,
-                     .count = op.n_end - n < 32 ? op.n_end - n : 32,
-                     .next = source + part_inputs / (2 * group) * pair_bytes,
-                     .next_step = pair_bytes / (group / 2) / blocks,
-                     .fetching = blocks - 1,
-                     .continued = k != 0,
-                     .continues = left != 0};
-      const int32_t* begin = k == 0 ? start : zeros;
-      Level::expanding_tile(first, part, panel, begin, next);
-      if (!panel.continues && (op.act != Act::none || op.peak != nullptr)) finish_tile(part, 0, first, panel);
-      panel.next += round_up(part.k, 4) / 4 * panel.next_step;
-      if (rest != 0) Level::panel({part, panel, first, op.m, begin + first});
+    // Parts, and panels, follow one another.
+    const uint8_t* source = packed + op.n_begin / 32 * all_pairs * pair_bytes;
+    size_t turn = 0, expanded = 0;
+    for (size_t n = op.n_begin; n < op.n_end; n += 32) {
+      for (size_t pair = 0; pair < all_pairs; pair += part_pairs, turn ^= 1) {
+        const size_t left = all_pairs - pair, pairs = left < part_pairs ? left : part_pairs;
+        const size_t k = pair * pair_inputs, inputs = pairs * pair_inputs;
+        expand_panel(source + expanded * pair_bytes, group, pair_bytes, (pairs - expanded) * pair_inputs,
+                     codes[turn] + expanded * pair_inputs * 32, expand_pair);
+        source += pairs * pair_bytes;
+        const size_t after = left != pairs ? left - pairs : n + 32 < op.n_end ? all_pairs : 0;
+        const MatmulI8 part = int8_part(op, m, count, k, k_end - k < inputs ? k_end - k : inputs);
+        Panel panel = {.codes = codes[turn],
+                       .scale = scale + n,
+                       .bias = op.bias != nullptr ? op.bias + n : nullptr,
+                       .n = n,
+                       .count = op.n_end - n < 32 ? op.n_end - n : 32,
+                       .next = source + part_pairs * pair_bytes,
+                       .next_step = next_step,
+                       .fetching = fetching - (first != 0),
+                       .continued = k != 0,
+                       .continues = left != pairs};
+        const int32_t* begin = k == 0 ? start : zeros;
+        expanded = 0;
+        if (first != 0) {
+          const NextPart next = {source, group, after < part_pairs ? after : part_pairs, codes[turn ^ 1]};
+          expanded = Level::expanding_tile(first, part, panel, begin, next);
+          if (finish && !panel.continues) finish_tile(part, 0, first, panel);
+          panel.next += round_up(part.k, 4) / 4 * panel.next_step;
+        }
+        if (rest != 0) Level::panel({part, panel, first, count, begin + first});
+      }
     }
   }
 }

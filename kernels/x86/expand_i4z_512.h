@@ -59,7 +59,9 @@ ONEPASS_INLINE PairFactors load_factors(const uint8_t* pair, size_t group) {
 // 64 bytes, four inputs of each group for half the channels.
 ONEPASS_INLINE void expand_line(const uint8_t* line, const PairFactors& factors, size_t half, uint8_t* low,
                                 uint8_t* high) {
-  const __m512i low_nibbles = _mm512_set1_epi8(0x0f), both = _mm512_load_si512(line);
+  const __m512i low_nibbles = _mm512_set1_epi8(0x0f);
+  __m512i both = _mm512_load_si512(line);
+  asm("" : "+v"(both));  // one load: a tile that does this beside its products has few to spare
   const __m512i lows = _mm512_mullo_epi16(_mm512_and_si512(both, low_nibbles), factors.low_step[half]);
   const __m512i highs = _mm512_mulhi_epu16(_mm512_andnot_si512(low_nibbles, both), factors.high_step[half]);
   _mm512_store_si512(low, _mm512_add_epi8(lows, factors.low_offset[half]));

@@ -5,14 +5,9 @@
 namespace onepass::kernels {
 
 [[gnu::flatten]] void matmul_i4z_avx512vnni(const MatmulI4Z& op) noexcept {
-  const auto expand = [](const uint8_t* pair, size_t group, uint8_t* low, uint8_t* high) {
-    expand_pair(pair, group, low, high);
-  };
   if (op.m <= few_rows) return multiply_few_rows<FewRows512>(op);
-  if (op.m <= group_rows && ExpandingAvx512Vnni::expanding_rows(op.m) != 0) {
-    return multiply_i4z_ahead<ExpandingAvx512Vnni>(op, expand);
-  }
-  multiply_i4z<RowGroups<Avx512Vnni>>(op, expand);
+  multiply_i4z_ahead<ExpandingAvx512Vnni>(
+      op, [](const uint8_t* pair, size_t group, uint8_t* low, uint8_t* high) { expand_pair(pair, group, low, high); });
 }
 
 }  // namespace onepass::kernels
