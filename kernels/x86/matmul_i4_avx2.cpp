@@ -41,7 +41,7 @@ struct PairDot {
     Sums pairs[rows][2];
     add_four<rows, spread, true>(pairs, a, a_stride, codes);
     if (inputs == 32) {
-#pragma GCC unroll 16
+#pragma GCC unroll 2  // of all eight g++ 12 computes the products first, and keeps them in memory
       for (size_t k = 4; k < 32; k += 4) add_four<rows, spread, false>(pairs, a + k, a_stride, codes + k * 32);
     } else {
       for (size_t k = 4; k < inputs; k += 4) add_four<rows, spread, false>(pairs, a + k, a_stride, codes + k * 32);

@@ -73,7 +73,7 @@ ONEPASS_INLINE void half_tile_i4z(const MatmulI8& op, size_t m, const Panel& pan
     Sums pairs[rows][2];
     add_four<rows, spread, true>(pairs, a + k, op.a_stride, codes, shift);
     if (w.inputs - k >= 32) {
-#pragma GCC unroll 2
+#pragma GCC unroll 2  // of all eight g++ 12 computes the products first, and keeps them in memory
       for (size_t i = 4; i < 32; i += 4) {
         add_four<rows, spread, false>(pairs, a + k + i, op.a_stride, codes + i * 32, shift);
       }
