@@ -133,8 +133,9 @@ struct NextPart {
 };
 
 // The same where a tile can expand the next part while it multiplies this one. Of `rows` rows the first
-// Level::expanding_rows(rows) are such a tile; Level::expanding_tile(tile rows, part, panel, start, next) returns how
-// many pairs of groups it expanded.
+// Level::expanding_rows(rows) are such a tile, of at most `rows` where those are 5 or more, and
+// Level::expanding_tile(tile rows, part, panel, start, next) returns how many pairs of groups it expanded. The rest are
+// tiles of int8, of which those of least_fetching_rows fetch far.
 template <class Level, class ExpandPair>
 ONEPASS_INLINE void multiply_i4z_ahead(const MatmulI4Z& op, ExpandPair expand_pair) {
   alignas(64) uint8_t codes[2][i4z_ahead_part_inputs * 32];
@@ -144,13 +145,15 @@ ONEPASS_INLINE void multiply_i4z_ahead(const MatmulI4Z& op, ExpandPair expand_pa
   const auto* packed = static_cast<const uint8_t*>(op.w);
   const auto* scale = reinterpret_cast<const float*>(packed + scale_offset(op.layout, op.n, op.k));
   const bool finish = op.act != Act::none || op.peak != nullptr;
-  for (size_t m = 0; m < op.m; m += i4z_rows) {
-    const size_t count = op.m - m < i4z_rows ? op.m - m : i4z_rows;
+  // Of equal heights: none of the last four rows alone.
+  const size_t row_blocks = (op.m + i4z_rows - 1) / i4z_rows, block_height = (op.m + row_blocks - 1) / row_blocks;
+  for (size_t m = 0; m < op.m; m += block_height) {
+    const size_t count = op.m - m < block_height ? op.m - m : block_height;
     const size_t first = Level::expanding_rows(count), rest = count - first;
-    const size_t rest_rows = rest == 0 ? 1 : block_rows<Level>(rest);
-    const size_t blocks = (first != 0) + (rest + rest_rows - 1) / rest_rows;
+    const size_t rest_rows = rest == 0 ? 0 : block_rows<Level>(rest);
+    const size_t rest_blocks = rest_rows < Level::least_fetching_rows ? 0 : (rest + rest_rows - 1) / rest_rows;
     // What the part after the next has to read is asked for over the arithmetic of a short text: see RowGroups.
-    const size_t fetching = blocks < 4 ? blocks : 4, next_step = pair_bytes / (group / 2) / fetching;
+    const size_t fetching = rest_blocks < 3 ? 1 + rest_blocks : 4, next_step = pair_bytes / (group / 2) / fetching;
     const size_t part_limit = count < i4z_ahead_rows ? i4z_short_part_inputs : i4z_ahead_part_inputs;
     const size_t parts = (k_end + part_limit - 1) / part_limit, part_pairs = (all_pairs + parts - 1) / parts;
     for (size_t i = 0; i < count; ++i) start[i] = Level::start(op.a + (m + i) * op.a_stride, k_end);
@@ -174,17 +177,14 @@ ONEPASS_INLINE void multiply_i4z_ahead(const MatmulI4Z& op, ExpandPair expand_pa
                        .count = op.n_end - n < 32 ? op.n_end - n : 32,
                        .next = source + part_pairs * pair_bytes,
                        .next_step = next_step,
-                       .fetching = fetching - (first != 0),
+                       .fetching = fetching - 1,
                        .continued = k != 0,
                        .continues = left != pairs};
         const int32_t* begin = k == 0 ? start : zeros;
-        expanded = 0;
-        if (first != 0) {
-          const NextPart next = {source, group, after < part_pairs ? after : part_pairs, codes[turn ^ 1]};
-          expanded = Level::expanding_tile(first, part, panel, begin, next);
-          if (finish && !panel.continues) finish_tile(part, 0, first, panel);
-          panel.next += round_up(part.k, 4) / 4 * panel.next_step;
-        }
+        const NextPart next = {source, group, after < part_pairs ? after : part_pairs, codes[turn ^ 1]};
+        expanded = Level::expanding_tile(first, part, panel, begin, next);
+        if (finish && !panel.continues) finish_tile(part, 0, first, panel);
+        panel.next += round_up(part.k, 4) / 4 * next_step;
         if (rest != 0) Level::panel({part, panel, first, count, begin + first});
       }
     }

@@ -43,12 +43,14 @@ template <size_t rows>
 }
 
 struct ExpandingAvx512Vnni : Avx512Vnni {
-  // Two heights keep the code small; what 12 leaves of 13 to 19 rows would be too few for the next tile.
-  ONEPASS_INLINE static size_t expanding_rows(size_t m) { return m == 12 || m >= 20 ? 12 : m == 8 || m >= 13 ? 8 : 0; }
+  static constexpr size_t least_fetching_rows = 6;  // lower tiles, of several sums each, do not fetch far
+  // Three heights keep the code small; what 12 leaves of 13 to 19 rows would be too few for the next tile.
+  ONEPASS_INLINE static size_t expanding_rows(size_t m) { return m == 12 || m >= 20 ? 12 : m >= 8 ? 8 : 5; }
   ONEPASS_INLINE static size_t expanding_tile(size_t rows, const MatmulI8& op, const Panel& panel, const int32_t* start,
                                               const NextPart& part) {
     if (rows == 12) return kernels::expanding_tile<12>(op, panel, start, part);
-    return kernels::expanding_tile<8>(op, panel, start, part);
+    if (rows == 8) return kernels::expanding_tile<8>(op, panel, start, part);
+    return kernels::expanding_tile<5>(op, panel, start, part);
   }
 };
 

@@ -238,7 +238,8 @@ std::vector<Case> Problem<kernels::MatmulI4Z>::cases() {
     for (size_t k = 1; k <= 130; k += 2) some.push_back({1 + k % 9, 33, k, k % 4 == 1 ? 0u : unsigned{extreme}});
     for (size_t g = 1; g <= 9; ++g) some.push_back({14 - g, 32 + g, g * 64, g % 2 == 0 ? 0u : unsigned{hostile}});
     // Every height of a tile of 16 rows, and tiles that overlap; products in parts of K, with few rows and with many.
-    for (const size_t m : {3u, 4u, 15u, 16u, 17u, 18u, 33u, 47u, 48u, 49u, 65u, 97u}) {
+    for (const size_t m :
+         {3u, 4u, 9u, 10u, 14u, 15u, 16u, 17u, 18u, 19u, 20u, 21u, 29u, 33u, 47u, 48u, 49u, 65u, 97u}) {
       some.push_back({m, 33 + m, 64 * (1 + m % 3), m % 2 == 0 ? unsigned{extreme} : with_act | with_peak});
       some.push_back({m, 33, 1600 + 64 * (m % 5), m % 2 == 0 ? 0u : with_act | with_peak | wide_strides});
     }
@@ -246,7 +247,9 @@ std::vector<Case> Problem<kernels::MatmulI4Z>::cases() {
     some.push_back({3, 17, 4099, extreme});
     some.push_back({50, 17, 3210, with_act | with_peak});
     some.push_back({101, 70, 1700, 0});
-    some.push_back({487, 33, 68, with_peak});  // more rows than share what is expanded
+    // More rows than share what is expanded, and what is left over.
+    some.push_back({481, 33, 68, with_act});
+    some.push_back({487, 33, 68, with_peak});
     for (Case& c : some) c.variant |= layout;
     cases.insert(cases.end(), some.begin(), some.end());
   }
