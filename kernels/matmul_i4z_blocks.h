@@ -16,9 +16,10 @@ constexpr size_t i4z_expanded_bytes = 48 * 1024;
 // Inputs of a part, whole pairs of groups: with few rows, what is expanded stays in the nearest cache.
 constexpr size_t i4z_part_inputs = i4z_expanded_bytes / 32, i4z_short_part_inputs = 512;
 static_assert(i4z_part_inputs % 128 == 0 && i4z_short_part_inputs % 128 == 0);
-// The same where the next part is expanded beside the one that is multiplied, and from how many rows on: before, that
-// both stay in the nearest cache with the activations counts for more than fewer parts.
+// Inputs of a part where the next one is expanded beside it, from i4z_ahead_rows rows on. With fewer rows, that both
+// parts and the activations stay in the nearest cache counts for more than fewer parts do.
 constexpr size_t i4z_ahead_part_inputs = 768, i4z_ahead_rows = 20;
+static_assert(i4z_ahead_part_inputs % 128 == 0 && i4z_ahead_part_inputs >= i4z_short_part_inputs);
 // Rows that share what is expanded.
 constexpr size_t i4z_rows = 10 * group_rows;
 
@@ -132,10 +133,11 @@ struct NextPart {
   uint8_t* codes;  // where they are expanded to
 };
 
-// The same where a tile can expand the next part while it multiplies this one. Of `rows` rows the first
-// Level::expanding_rows(rows) are such a tile, of at most `rows` where those are 5 or more, and
-// Level::expanding_tile(tile rows, part, panel, start, next) returns how many pairs of groups it expanded. The rest are
-// tiles of int8, of which those of least_fetching_rows fetch far.
+// The same where a tile can expand the next part while it multiplies this one. Requires op.m >= 5.
+//
+// Level has, beyond what multiply_panels asks: expanding_rows(rows), how many of 5 or more rows are such a tile, at
+// most all; expanding_tile(tile rows, part, panel, start, next), which returns how many pairs of groups it expanded;
+// least_fetching_rows, the lowest of int8's tiles that fetch far, for the rows that are left.
 template <class Level, class ExpandPair>
 ONEPASS_INLINE void multiply_i4z_ahead(const MatmulI4Z& op, ExpandPair expand_pair) {
   alignas(64) uint8_t codes[2][i4z_ahead_part_inputs * 32];
